@@ -1,0 +1,84 @@
+"""Filters over the inventory: the topology model, its findings, and small look-ups in facts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from ansible.errors import AnsibleError, AnsibleFilterError
+from ansible_collections.sipha.cluster.plugins.module_utils.topology.build import build
+from ansible_collections.sipha.cluster.plugins.module_utils.topology.model import Topology
+from ansible_collections.sipha.cluster.plugins.module_utils.topology.rules import judge, unknown_variables
+from jinja2 import Undefined
+from jinja2.exceptions import UndefinedError
+
+ROLES = Path(__file__).resolve().parents[2] / "roles"
+# Facts and connection settings that carry our prefix but are not settings of the user's.
+INTERNAL = {"sipha_topology"}
+
+
+def _plain(value: Any) -> Any:
+    """Resolve every template inside: Ansible does that lazily, and an undefined name shows only when it is used."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_plain(item) for item in value]
+    if isinstance(value, Undefined):
+        raise UndefinedError(f"'{value._undefined_name}' is undefined")
+    return value
+
+
+def _topology(hostvars: Any, groups: Mapping[str, Sequence[str]]) -> Topology:
+    def read(host: str, variable: str) -> Any:
+        try:
+            variables = hostvars[host]
+            return _plain(variables[variable]) if variable in variables else None
+        except (AnsibleError, UndefinedError, KeyError) as error:
+            raise ValueError(str(error).splitlines()[0]) from error
+
+    return build(groups, read)
+
+
+def known_variables(roles: Path = ROLES) -> tuple[set[str], tuple[str, ...]]:
+    """All variables that any role documents in its argument_specs, and the prefixes that are ours."""
+    known, prefixes = set(INTERNAL), ["sipha_"]
+    for specs in sorted(roles.glob("*/meta/argument_specs.yml")):
+        prefixes.append(specs.parents[1].name + "_")
+        for entry in (yaml.safe_load(specs.read_text()).get("argument_specs") or {}).values():
+            known.update((entry or {}).get("options") or {})
+    return known, tuple(prefixes)
+
+
+def topology(hostvars: Any, groups: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """The model as plain data."""
+    return _topology(hostvars, groups).as_dict()
+
+
+def findings(hostvars: Any, groups: Mapping[str, Sequence[str]]) -> list[dict[str, str]]:
+    """Everything wrong with the inventory, errors first."""
+    model = _topology(hostvars, groups)
+    known, prefixes = known_variables()
+    defined = {host: [str(k) for k in hostvars[host]] for host in model.hosts}
+    return [f.as_dict() for f in judge(model, unknown_variables(defined, known, prefixes))]
+
+
+def interface_of(facts: Mapping[str, Any], address: str) -> str:
+    """The interface that carries an address, from ansible_facts; loopback never counts."""
+    for name in facts.get("interfaces", []):
+        data = facts.get(str(name).replace("-", "_"), {})
+        if name == "lo" or not isinstance(data, Mapping):
+            continue
+        for entry in [data.get("ipv4", {}), *data.get("ipv4_secondaries", [])]:
+            if entry.get("address") == address:
+                return str(data.get("device", name))
+    raise AnsibleFilterError(
+        f"No interface of {facts.get('hostname', 'this host')} carries {address}. "
+        "Set sipha_core_address and sipha_public_address to addresses the host really has."
+    )
+
+
+class FilterModule:
+    def filters(self) -> dict[str, Any]:
+        return {"topology": topology, "findings": findings, "interface_of": interface_of}

@@ -1,0 +1,271 @@
+"""sipha-agent: watches the proxy it runs on, for keepalived, and keeps the engine's sharing tag where the VIP is.
+
+Each check writes 0 (good) or 1 (bad) into a file that keepalived tracks; keepalived turns them into VRRP priority.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import socket
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from . import mi, probes, sip
+from .judge import Judge, Outstanding
+
+
+@dataclass
+class Settings:
+    """Rendered by role proxy_agent into /etc/sipha/agent.json."""
+
+    core_address: str
+    sip_port: int
+    public_interface: str
+    vip: str
+    gateway: str
+    core_peers: list[str]
+    mi_socket: str
+    tag: str = "vip"
+    cluster: int = 1
+    db_port: int = 3306
+    run_dir: str = "/run/sipha"
+    maintenance_file: str = "/etc/sipha/maintenance"
+    link_patience: float = 5.0
+    sip_interval: float = 0.1
+    sip_timeout: float = 0.3
+    sip_fall: int = 3
+    sip_rise: int = 10
+    slow_interval: float = 0.5
+    slow_fall: int = 4
+    slow_rise: int = 4
+
+    @classmethod
+    def load(cls, path: str) -> Settings:
+        data: dict[str, Any] = json.loads(Path(path).read_text())
+        return cls(**data)
+
+
+def log(message: str) -> None:
+    print(message, flush=True)
+
+
+def notify(state: str) -> None:
+    """Tell systemd (sd_notify)."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if not address:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as client:
+        client.sendto(state.encode(), "\0" + address[1:] if address.startswith("@") else address)
+
+
+class Track:
+    """One tracked file: its verdict survives a restart of the agent, not one of the host."""
+
+    def __init__(self, settings: Settings, name: str, fall: int, rise: int) -> None:
+        self.name, self.path = name, Path(settings.run_dir) / "track" / name
+        self.judge = Judge(fall, rise, up=self._read() == "0")
+        self._write()
+
+    def _read(self) -> str:
+        return self.path.read_text().strip() if self.path.exists() else ""
+
+    def _write(self) -> None:
+        # keepalived watches the file by inotify and wants it rewritten in place
+        self.path.write_text("0\n" if self.judge.up else "1\n")
+
+    def add(self, good: bool) -> None:
+        if self.judge.add(good):
+            self._write()
+            log(f"{self.name} is {'up' if self.judge.up else 'DOWN'}")
+
+
+@dataclass
+class Agent:
+    settings: Settings
+    running: bool = True
+    sequence: int = 0
+    gateway_seen: bool = False
+    tag_right: str = ""
+    stuck_since: float = 0.0
+    tracks: dict[str, Track] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        s = self.settings
+        (Path(s.run_dir) / "track").mkdir(parents=True, exist_ok=True)
+        for name in ("gateway", "core", "db"):
+            self.tracks[name] = Track(s, name, s.slow_fall, s.slow_rise)
+        self.tracks["sip"] = Track(s, "sip", s.sip_fall, s.sip_rise)
+        self.tracks["maintenance"] = Track(s, "maintenance", 1, 1)
+        self.sip_air, self.icmp_air = Outstanding(s.sip_timeout), Outstanding(s.slow_interval)
+        self.sip_socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        self.sip_socket.bind((s.core_address, 0))
+        self.icmp_socket = socket.socket(socket.AF_INET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.IPPROTO_ICMP)
+        self.events = probes.address_events()
+        self.vip_changed = threading.Event()
+
+    # SIP: many small probes, so that a dead or frozen engine is known within sip_fall * sip_interval + sip_timeout
+    def send_sip(self, now: float) -> None:
+        s = self.settings
+        self.sequence = (self.sequence + 1) % 65536
+        key = f"{self.sequence}-{os.getpid()}@{s.core_address}"
+        port = self.sip_socket.getsockname()[1]
+        self.sip_air.sent(key, now)
+        try:
+            self.sip_socket.sendto(sip.options(s.core_address, s.sip_port, s.core_address, port, key), (s.core_address, s.sip_port))
+        except OSError:
+            self.sip_air.answered(key)
+            self.tracks["sip"].add(False)
+
+    def receive_sip(self) -> None:
+        while True:
+            try:
+                reply = sip.parse_reply(self.sip_socket.recv(65535))
+            except BlockingIOError:
+                return
+            except ConnectionRefusedError:  # nobody listens: no need to wait for the time-out
+                for _ in range(self.sip_air.clear()):
+                    self.tracks["sip"].add(False)
+                continue
+            if reply and self.sip_air.answered(reply[1]):
+                self.tracks["sip"].add(reply[0] < 500)
+
+    # Gateway and core network: somebody there answers
+    def send_icmp(self, now: float) -> None:
+        s = self.settings
+        for index, target in enumerate([s.gateway, *s.core_peers]):
+            if not target:
+                continue
+            key = f"{index}/{self.sequence}"
+            self.icmp_air.sent(key, now)
+            try:
+                self.icmp_socket.sendto(probes.echo_request(os.getpid() & 0xFFFF, self.sequence), (target, 0))
+            except OSError:
+                continue
+
+    def receive_icmp(self, answered: set[str]) -> None:
+        targets = [self.settings.gateway, *self.settings.core_peers]
+        while True:
+            try:
+                packet, (source, _) = self.icmp_socket.recvfrom(2048)
+            except BlockingIOError:
+                return
+            reply = probes.echo_reply(packet)
+            if reply and reply[0] == os.getpid() & 0xFFFF and source in targets:
+                answered.add(source)
+
+    def judge_networks(self, answered: set[str]) -> None:
+        s = self.settings
+        if s.gateway in answered:
+            self.gateway_seen = True
+        # A gateway that never answers pings says nothing; one that stopped answering does.
+        self.tracks["gateway"].add(not s.gateway or s.gateway in answered or not self.gateway_seen)
+        self.tracks["core"].add(not s.core_peers or any(peer in answered for peer in s.core_peers))
+        self.tracks["maintenance"].add(not Path(s.maintenance_file).exists())
+
+    # In threads of their own: they may wait, and the loop above must not
+    def watch_database(self) -> None:
+        while self.running:
+            start = time.monotonic()
+            self.tracks["db"].add(probes.database_greets("127.0.0.1", self.settings.db_port, 1.0))
+            time.sleep(max(0.05, self.settings.slow_interval - (time.monotonic() - start)))
+
+    def claim_tag(self) -> None:
+        """The sharing tag is active where the VIP is; right again after every restart of the engine or keepalived."""
+        s = self.settings
+        if not probes.carries(s.public_interface, s.vip):
+            self.tag_right = ""
+            return
+        try:
+            if mi.tag_state(mi.call(s.mi_socket, "clusterer_list_shtags", None, 0.5, s.run_dir), s.tag, s.cluster) == "active":
+                return
+            mi.call(s.mi_socket, "clusterer_shtag_set_active", [f"{s.tag}/{s.cluster}"], 0.5, s.run_dir)
+            log(f"holds {s.vip}: sharing tag {s.tag}/{s.cluster} set active")
+            self.tag_right = ""
+        except mi.MiError as error:
+            if str(error) != self.tag_right:  # say it once, not every second
+                log(f"holds {s.vip}, but can't set the sharing tag: {error}")
+            self.tag_right = str(error)
+
+    def free_stuck_links(self, now: float) -> None:
+        """A probe of a peer lasts some seconds. When two proxies start together and an answer comes late, the engine can stay in that
+        state for ever (clusterer, LS_TEMP): nothing is replicated to that peer, and it never hears who has the tag. Starting the pings
+        anew, by disabling and enabling the node itself, frees it."""
+        s = self.settings
+        try:
+            states = mi.links(mi.call(s.mi_socket, "clusterer_list", None, 0.5, s.run_dir), s.cluster)
+            if "Probe" not in states.values():
+                self.stuck_since = 0.0
+            elif not self.stuck_since:
+                self.stuck_since = now
+            elif now - self.stuck_since >= s.link_patience:
+                self.stuck_since = 0.0
+                log(f"links to the peers are stuck ({states}): starting them anew")
+                for status in (0, 1):
+                    mi.call(s.mi_socket, "clusterer_set_status", {"cluster_id": s.cluster, "status": status}, 0.5, s.run_dir)
+        except mi.MiError:
+            self.stuck_since = 0.0  # the engine is away; its start begins with new links
+
+    def watch_vip(self) -> None:
+        while self.running:
+            self.vip_changed.wait(1.0)
+            self.vip_changed.clear()
+            self.claim_tag()
+            self.free_stuck_links(time.monotonic())
+
+    def drain_events(self) -> None:
+        try:
+            while self.events.recv(65535):
+                self.vip_changed.set()
+        except BlockingIOError:
+            return
+
+    def run(self) -> None:
+        for worker in (self.watch_database, self.watch_vip):
+            threading.Thread(target=worker, daemon=True).start()
+        s = self.settings
+        beat = Path(s.run_dir) / "beat"
+        poll = select.poll()
+        for source in (self.sip_socket, self.icmp_socket, self.events):
+            poll.register(source, select.POLLIN)
+        answered: set[str] = set()
+        next_sip = next_slow = time.monotonic()
+        notify("READY=1")
+        while self.running:
+            now = time.monotonic()
+            poll.poll(max(0, int((min(next_sip, next_slow) - now) * 1000)))
+            self.receive_sip()
+            self.receive_icmp(answered)
+            self.drain_events()
+            now = time.monotonic()
+            for _ in range(self.sip_air.expired(now)):
+                self.tracks["sip"].add(False)
+            if now >= next_sip:
+                next_sip = now + s.sip_interval
+                self.send_sip(now)
+            if now >= next_slow:
+                next_slow = now + s.slow_interval
+                self.judge_networks(answered)
+                answered.clear()
+                self.send_icmp(now)
+                beat.write_text("")
+                notify("WATCHDOG=1")
+
+    def stop(self, *_: object) -> None:
+        self.running = False
+
+
+def main() -> None:
+    agent = Agent(Settings.load(sys.argv[1] if len(sys.argv) > 1 else "/etc/sipha/agent.json"))
+    signal.signal(signal.SIGTERM, agent.stop)
+    agent.run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+"""sipha-health: can this proxy serve? Asked once, for people, playbooks and upgrades. Exit 0 = yes."""
+
+from __future__ import annotations
+
+import argparse
+import socket
+import sys
+import time
+from collections.abc import Callable
+
+from . import mi, probes, sip
+from .agent import Settings
+
+
+def check_sip(settings: Settings) -> str:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.bind((settings.core_address, 0))
+        client.settimeout(1.0)
+        call_id = f"health-{time.time_ns()}@{settings.core_address}"
+        port = client.getsockname()[1]
+        target = (settings.core_address, settings.sip_port)
+        try:
+            client.sendto(sip.options(*target, settings.core_address, port, call_id), target)
+            reply = sip.parse_reply(client.recv(65535))
+        except OSError as error:
+            return f"OPTIONS to {target[0]}:{target[1]} is not answered ({error})"
+    if not reply or reply[0] != 200:
+        return f"OPTIONS to {target[0]}:{target[1]} is answered {reply[0] if reply else 'with something that is not SIP'}"
+    return ""
+
+
+def check_mi(settings: Settings) -> str:
+    try:
+        mi.call(settings.mi_socket, "uptime", None, 1.0, settings.run_dir)
+    except mi.MiError as error:
+        return f"management interface: {error}"
+    return ""
+
+
+def check_db(settings: Settings) -> str:
+    if probes.database_greets("127.0.0.1", settings.db_port, 2.0):
+        return ""
+    return f"no database greets at 127.0.0.1:{settings.db_port}"
+
+
+def check_tag(settings: Settings) -> str:
+    """The tag is active here exactly when the VIP is here."""
+    holds = probes.carries(settings.public_interface, settings.vip)
+    try:
+        shtags = mi.call(settings.mi_socket, "clusterer_list_shtags", None, 1.0, settings.run_dir)
+        state = mi.tag_state(shtags, settings.tag, settings.cluster)
+    except mi.MiError as error:
+        return f"management interface: {error}"
+    wanted = "active" if holds else "backup"
+    if state == wanted:
+        return ""
+    return f"{'holds' if holds else 'does not hold'} the VIP {settings.vip}, but the sharing tag {settings.tag} is {state}"
+
+
+def check_peers(settings: Settings) -> str:
+    """Is every other proxy in sight? Not a question of being able to serve, so it is asked only when named."""
+    try:
+        states = mi.links(mi.call(settings.mi_socket, "clusterer_list", None, 1.0, settings.run_dir), settings.cluster)
+    except mi.MiError as error:
+        return f"management interface: {error}"
+    bad = {node: state for node, state in states.items() if state != "Up"}
+    return f"no replication with node {', '.join(f'{n} ({s})' for n, s in sorted(bad.items()))}" if bad else ""
+
+
+CHECKS: dict[str, Callable[[Settings], str]] = {"sip": check_sip, "mi": check_mi, "db": check_db, "tag": check_tag, "peers": check_peers}
+CAN_SERVE = "sip,mi,db,tag"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="sipha-health", description=__doc__)
+    parser.add_argument("--config", default="/etc/sipha/agent.json")
+    parser.add_argument("--only", default=CAN_SERVE, help="checks to run, of: " + ", ".join(CHECKS))
+    arguments = parser.parse_args()
+    settings = Settings.load(arguments.config)
+    bad = False
+    for name in arguments.only.split(","):
+        if name not in CHECKS:
+            parser.error(f"unknown check {name!r}")
+        problem = CHECKS[name](settings)
+        print(f"{name}: {problem or 'ok'}")
+        bad = bad or bool(problem)
+    sys.exit(1 if bad else 0)
+
+
+if __name__ == "__main__":
+    main()

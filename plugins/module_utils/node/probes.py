@@ -1,0 +1,65 @@
+"""What a proxy can find out about itself: addresses it carries, hosts that answer, a database that greets."""
+
+from __future__ import annotations
+
+import json
+import socket
+import struct
+import subprocess
+
+ICMP_ECHO, ICMP_ECHO_REPLY = 8, 0
+RTMGRP_IPV4_IFADDR = 0x10
+
+
+def carries(interface: str, address: str) -> bool:
+    """Is the address on this very interface? Other interfaces never count: a proxy may carry the VIP on its loopback."""
+    done = subprocess.run(["ip", "-4", "-j", "address", "show", "dev", interface], capture_output=True, check=False, timeout=2)
+    if done.returncode:
+        return False
+    rows = json.loads(done.stdout or b"[]")
+    return any(a.get("local") == address for row in rows for a in row.get("addr_info", []))
+
+
+def address_events() -> socket.socket:
+    """A netlink socket that becomes readable whenever an IPv4 address comes or goes."""
+    events = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.NETLINK_ROUTE)
+    events.bind((0, RTMGRP_IPV4_IFADDR))
+    return events
+
+
+def checksum(data: bytes) -> int:
+    """The Internet checksum (RFC 1071)."""
+    if len(data) % 2:
+        data += b"\0"
+    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    total = (total >> 16) + (total & 0xFFFF)
+    total += total >> 16
+    return ~total & 0xFFFF
+
+
+def echo_request(identifier: int, sequence: int) -> bytes:
+    head = struct.pack("!BBHHH", ICMP_ECHO, 0, 0, identifier, sequence)
+    body = b"sipha-health"
+    return struct.pack("!BBHHH", ICMP_ECHO, 0, checksum(head + body), identifier, sequence) + body
+
+
+def echo_reply(packet: bytes) -> tuple[int, int] | None:
+    """(identifier, sequence) of an echo reply in a raw IPv4 packet; None for anything else."""
+    if len(packet) < 28:
+        return None
+    start = (packet[0] & 0x0F) * 4
+    if len(packet) < start + 8:
+        return None
+    kind, _code, _sum, identifier, sequence = struct.unpack("!BBHHH", packet[start : start + 8])
+    return (identifier, sequence) if kind == ICMP_ECHO_REPLY else None
+
+
+def database_greets(host: str, port: int, timeout: float) -> bool:
+    """Does a MySQL server greet behind this address? A load balancer without servers accepts and closes."""
+    try:
+        with socket.create_connection((host, port), timeout) as connection:
+            connection.settimeout(timeout)
+            greeting = connection.recv(5)
+    except OSError:
+        return False
+    return len(greeting) == 5 and greeting[4] == 10  # protocol version 10; an error packet has 255 here

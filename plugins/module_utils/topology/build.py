@@ -1,0 +1,148 @@
+"""inventory (groups + host variables) -> Topology. Whatever can't be read becomes a Finding, never a traceback."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from ipaddress import IPv4Interface
+from typing import Any
+
+from .model import DEFAULTS, GROUPS, SECRETS, Finding, Host, Topology, Vip
+
+# read(host, variable) -> value or None; raises ValueError when the variable's template can't be resolved
+Reader = Callable[[str, str], Any]
+
+CLUSTER_VARIABLES = (*DEFAULTS, "sipha_domain", "sipha_vips", "sipha_waivers")
+PER_HOST = ("sipha_core_address", "sipha_public_address")
+
+
+def _interface(value: Any, host: str, variable: str, findings: list[Finding]) -> IPv4Interface | None:
+    if value in (None, ""):
+        return None
+    text = str(value)
+    try:
+        if "/" not in text:
+            raise ValueError("no prefix length")
+        return IPv4Interface(text)
+    except ValueError:
+        findings.append(
+            Finding(
+                "INV003",
+                "error",
+                host,
+                variable,
+                f"'{text}' is not an IPv4 address with its prefix length",
+                "Set it like 198.18.20.11/24",
+            )
+        )
+        return None
+
+
+def _vips(value: Any, findings: list[Finding]) -> tuple[Vip, ...]:
+    def bad(problem: str) -> None:
+        findings.append(
+            Finding(
+                "VIP001",
+                "error",
+                "",
+                "sipha_vips",
+                problem,
+                "Set it to a list of {name, address with prefix, router_id 1-255, preferred: [proxies]}",
+            )
+        )
+
+    if value is None:
+        bad("it is missing")
+        return ()
+    if not isinstance(value, Sequence) or isinstance(value, str) or not value:
+        bad("it is not a list with at least one VIP")
+        return ()
+    vips = []
+    for index, entry in enumerate(value):
+        if not isinstance(entry, Mapping):
+            bad(f"entry {index} is not a mapping")
+            continue
+        unknown = sorted(str(k) for k in set(entry) - {"name", "address", "router_id", "preferred"})
+        if unknown:
+            bad(f"entry {index} has the unknown key '{unknown[0]}'")
+        name = str(entry.get("name") or "")
+        if not name.isidentifier():
+            bad(f"entry {index} has the name '{name}', which is not letters, digits and underscores")
+            continue
+        address = _interface(entry.get("address"), "", "sipha_vips", findings)
+        if address is None and not entry.get("address"):
+            bad(f"VIP {name} has no address")
+        router_id = entry.get("router_id")
+        if isinstance(router_id, bool) or not isinstance(router_id, int) or not 1 <= router_id <= 255:
+            bad(f"VIP {name} has the router_id '{router_id}', which is not a number from 1 to 255")
+            router_id = 0
+        preferred = entry.get("preferred") or []
+        if not isinstance(preferred, Sequence) or isinstance(preferred, str):
+            bad(f"VIP {name}: preferred is not a list of proxies")
+            preferred = []
+        vips.append(Vip(name, address, int(router_id), tuple(str(p) for p in preferred)))
+    return tuple(vips)
+
+
+def build(groups: Mapping[str, Sequence[str]], read: Reader) -> Topology:
+    """Build the model. Reads each variable through `read`, so that the caller decides how templates are resolved."""
+    findings: list[Finding] = []
+    membership: dict[str, list[str]] = {}
+    for group in GROUPS:
+        for host in groups.get(group, ()):
+            membership.setdefault(str(host), []).append(group)
+
+    def get(host: str, variable: str) -> Any:
+        try:
+            return read(host, variable)
+        except ValueError as error:
+            findings.append(
+                Finding(
+                    "INV009",
+                    "error",
+                    host,
+                    variable,
+                    f"its value can't be resolved ({error})",
+                    "Correct the template or define what it refers to",
+                )
+            )
+            return None
+
+    settings: dict[str, Any] = dict(DEFAULTS)
+    for variable in (*CLUSTER_VARIABLES, *SECRETS):
+        seen: dict[str, Any] = {}
+        for host in sorted(membership):
+            value = get(host, variable)
+            if value is not None:
+                seen[host] = value
+        values = list(seen.values())
+        if values:
+            settings[variable] = values[0]
+        if variable == "sipha_opensips_version" and values and not isinstance(values[0], str):
+            settings[variable] = str(values[0])
+        if len(seen) not in (0, len(membership)) or any(v != values[0] for v in values):
+            findings.append(
+                Finding(
+                    "INV008",
+                    "error",
+                    "",
+                    variable,
+                    "it is not the same on every host of the cluster",
+                    "Set it once, in group_vars/all",
+                )
+            )
+
+    proxies = sorted(h for h, g in membership.items() if "proxies" in g)
+    hosts = {}
+    for name, member_of in membership.items():
+        hosts[name] = Host(
+            name=name,
+            groups=tuple(member_of),
+            core=_interface(get(name, "sipha_core_address"), name, "sipha_core_address", findings),
+            public=_interface(get(name, "sipha_public_address"), name, "sipha_public_address", findings),
+            core_interface=str(get(name, "sipha_core_interface") or ""),
+            public_interface=str(get(name, "sipha_public_interface") or ""),
+            public_gateway=str(get(name, "sipha_public_gateway") or ""),
+            node_id=proxies.index(name) + 1 if name in proxies else 0,
+        )
+    vips = _vips(settings.get("sipha_vips"), findings)
+    return Topology(settings=settings, hosts=hosts, vips=vips, findings=tuple(findings))
