@@ -1,0 +1,104 @@
+"""Fixtures of the cluster's tests. Every test leaves the lab as it found it, also when it fails."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import sipp_runner
+from cluster_lab import SIP_PORT, Lab, until
+from sipp_runner import Phone, Server
+
+UNITS = ("opensips", "keepalived", "sipha-agent")
+
+
+def heal(lab: Lab) -> None:
+    """Undo whatever a test, or an aborted run, may have broken; wait until the cluster is whole."""
+    for name in lab.databases:
+        lab.host(name).start()
+        lab.host(name).run("pgrep --runstates T mariadbd && systemctl kill --signal=CONT mariadb")
+        lab.host(name).run("systemctl start --no-block mariadb")
+    for name in lab.proxies:
+        lab.host(name).run("pgrep --runstates T opensips && systemctl kill --signal=CONT opensips")
+        lab.host(name).run("systemctl start haproxy opensips sipha-agent keepalived")
+    lab.all_synced()
+    lab.sql("DROP TRIGGER IF EXISTS lab_trigger")
+    lab.settled()
+
+
+@pytest.fixture(scope="session")
+def lab() -> Lab:
+    lab = Lab()
+    heal(lab)
+    sipp_runner.install(lab, "phone", "probe", "router")
+    return lab
+
+
+@pytest.fixture(scope="session")
+def carrier(lab: Lab) -> Iterator[Server]:
+    """The carrier that the cluster's gateway set names: answers probes and calls."""
+    with sipp_runner.serve(lab, "probe", "public", SIP_PORT, "answer", "-s", "carrier", seconds=1800, name="carrier") as server:
+
+        def state() -> str:
+            sets = lab.mi(lab.holder(), "ds_list")["PARTITIONS"][0]["SETS"]
+            return str(sets[0]["Destinations"][0]["state"])
+
+        until(state, lambda seen: seen == "Active", 40, "the carrier's gateway Active at the VIP holder")
+        yield server
+
+
+@pytest.fixture(autouse=True)
+def no_registrations(lab: Lab) -> None:
+    lab.sql("DELETE FROM location")
+
+
+def _phone(lab: Lab, user: str) -> Phone:
+    return Phone(lab, user, lab.port())
+
+
+@pytest.fixture
+def alice(lab: Lab) -> Phone:
+    return _phone(lab, "alice")
+
+
+@pytest.fixture
+def bob(lab: Lab) -> Phone:
+    return _phone(lab, "bob")
+
+
+@pytest.fixture
+def carol(lab: Lab) -> Phone:
+    return _phone(lab, "carol")
+
+
+@pytest.fixture
+def started() -> float:
+    """When this test began."""
+    return time.time()
+
+
+@pytest.fixture
+def healed(lab: Lab) -> Iterator[None]:
+    """For tests that break something: whatever happens, the cluster is whole again before the next test."""
+    yield
+    heal(lab)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    """What the proxies logged goes into the report of a failed test."""
+    outcome: Any = yield
+    report = outcome.get_result()
+    if call.when == "setup":
+        item.stash[_began] = call.start
+    lab = getattr(item, "funcargs", {}).get("lab")
+    if not report.failed or lab is None:
+        return
+    for name in lab.proxies:
+        lines = lab.host(name).journal(item.stash.get(_began, call.start), *UNITS).splitlines()
+        report.sections.append((f"journal of {name}", "\n".join(lines[-60:])))
+
+
+_began = pytest.StashKey[float]()

@@ -1,0 +1,120 @@
+"""site.yml again: from an installed collection, with the VIP on the other proxy. And a clock that is off is found and named."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cluster_lab import Lab, until
+
+ROOT = Path(__file__).resolve().parents[3]
+RECAP = re.compile(r"^(\S+)\s+: ok=\d+\s+changed=(\d+)\s+unreachable=(\d+)\s+failed=(\d+)", re.MULTILINE)
+FAKE = "libfaketime.so.1"
+
+
+def playbook(name: str, cwd: Path, **environment: str) -> tuple[int, str]:
+    done = subprocess.run(
+        ["ansible-playbook", "-i", str(ROOT / "inventories/lab"), name],
+        cwd=cwd,
+        env={
+            **os.environ,
+            "ANSIBLE_PIPELINING": "true",
+            "ANSIBLE_FORKS": "12",
+            "ANSIBLE_PYTHON_INTERPRETER": "/usr/bin/python3",
+            **environment,
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=900,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The collection, built and installed somewhere else; nothing of the checkout but the inventory is in reach."""
+    place = tmp_path_factory.mktemp("installed")
+    (place / "ansible.cfg").write_text("[defaults]\n")
+    subprocess.run(
+        ["ansible-galaxy", "collection", "build", "--output-path", str(place), str(ROOT)], check=True, cwd=place, capture_output=True
+    )
+    (artifact,) = place.glob("sipha-cluster-*.tar.gz")
+    subprocess.run(
+        ["ansible-galaxy", "collection", "install", "--no-deps", "-p", str(place / "collections"), str(artifact)],
+        check=True,
+        cwd=place,
+        capture_output=True,
+        env={**os.environ, "ANSIBLE_CONFIG": str(place / "ansible.cfg")},
+    )
+    return place
+
+
+def test_the_installed_collection_has_no_copy_of_itself(installed: Path) -> None:
+    root = installed / "collections/ansible_collections/sipha/cluster"
+    assert (root / "playbooks/site.yml").is_file()
+    assert [p.name for p in root.iterdir() if p.name in (".collections", ".venv", ".git", ".cache")] == []
+    assert list((root / "inventories/lab").rglob("secrets.yml")) == []
+
+
+def test_site_from_the_installed_collection_changes_nothing_and_moves_no_vip(lab: Lab, installed: Path, healed: None) -> None:
+    old = lab.settled()
+    new = lab.standby()
+    lab.host(old).check("systemctl stop keepalived")
+    until(lab.holders, lambda found: found == [new], 5, f"the VIP on {new}")
+    lab.host(old).check("systemctl start keepalived")
+    until(lab.tag_states, lambda seen: seen == {old: "backup", new: "active"}, 10, f"the sharing tag active on {new} only")
+    code, output = playbook(
+        "sipha.cluster.site",
+        installed,
+        ANSIBLE_CONFIG=str(installed / "ansible.cfg"),
+        ANSIBLE_COLLECTIONS_PATH=str(installed / "collections"),
+    )
+    recap = {host: (int(changed), int(gone), int(failed)) for host, changed, gone, failed in RECAP.findall(output)}
+    assert code == 0, output[-4000:]
+    assert {host for host, counts in recap.items() if counts != (0, 0, 0)} == set(), output[-4000:]
+    assert set(recap) == {*lab.proxies, *lab.databases, "relay1", "relay2", "localhost"}
+    assert lab.holders() == [new]
+
+
+def test_a_reload_of_keepalived_moves_no_vip(lab: Lab, healed: None) -> None:
+    holder = lab.settled()
+    seen = []
+    for name in lab.proxies:
+        lab.host(name).check("systemctl reload keepalived")
+        end = time.monotonic() + 2
+        while time.monotonic() < end:
+            seen.append(lab.holders())
+    assert len(seen) > 5
+    assert [found for found in seen if found != [holder]] == []
+
+
+@pytest.fixture
+def skewed(lab: Lab) -> Iterator[str]:
+    """A proxy on which every new process sees a clock 90 s ahead. Containers share the kernel's clock, so it can't be set for one alone."""
+    host = lab.host("sip2")
+    host.check("apt-get install -y -qq libfaketime >/dev/null 2>&1 || { apt-get update -qq && apt-get install -y -qq libfaketime; }")
+    library = host.check(f"find /usr/lib -name {FAKE}").split()[0]
+    host.check("echo +90s > /etc/faketimerc")
+    host.check(f"echo {library} > /etc/ld.so.preload")
+    yield host.name
+    # unlink works whatever is preloaded
+    host.check("rm -f /etc/ld.so.preload /etc/faketimerc")
+
+
+def test_a_skewed_clock_is_found_and_named(lab: Lab, skewed: str) -> None:
+    code, output = playbook("playbooks/clocks.yml", ROOT, ANSIBLE_CONFIG=str(ROOT / "ansible.cfg"))
+    text = " ".join(output.split())
+    assert code != 0
+    assert re.search(rf"The clock is off on: {skewed} \+(89|90)\.\d+ s", text), output
+
+
+def test_clocks_that_agree_pass() -> None:
+    """The negative control of the test above, after it has healed."""
+    code, output = playbook("playbooks/clocks.yml", ROOT, ANSIBLE_CONFIG=str(ROOT / "ansible.cfg"))
+    assert code == 0, output

@@ -1,0 +1,225 @@
+"""What runs on the proxies: verdicts, probes, the management interface."""
+
+from __future__ import annotations
+
+import json
+import socket
+import struct
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from ansible_collections.sipha.cluster.plugins.module_utils.node import health, mi, probes, sip
+from ansible_collections.sipha.cluster.plugins.module_utils.node.agent import Agent, Settings, Track
+from ansible_collections.sipha.cluster.plugins.module_utils.node.judge import Judge, Outstanding
+
+
+def settings(tmp_path: Path, **changes: object) -> Settings:
+    data: dict[str, object] = {
+        "core_address": "127.0.0.1",
+        "sip_port": 1,
+        "public_interface": "lo",
+        "vip": "198.18.10.10",
+        "gateway": "127.0.0.1",
+        "core_peers": ["127.0.0.1"],
+        "mi_socket": str(tmp_path / "mi"),
+        "run_dir": str(tmp_path),
+        "maintenance_file": str(tmp_path / "maintenance"),
+    }
+    return Settings(**{**data, **changes})  # type: ignore[arg-type]
+
+
+def test_a_verdict_changes_only_after_enough_results_in_a_row() -> None:
+    judge = Judge(fall=3, rise=2, up=True)
+    assert [judge.add(good) for good in (False, False, True, False, False, False)] == [False] * 5 + [True]
+    assert not judge.up
+    assert [judge.add(good) for good in (True, False, True, True)] == [False, False, False, True]
+    assert judge.up
+
+
+def test_probes_time_out_one_by_one_and_answers_count_once() -> None:
+    air = Outstanding(timeout=0.3)
+    air.sent("a", 0.0)
+    air.sent("b", 0.1)
+    assert air.answered("a")
+    assert not air.answered("a")
+    assert air.expired(0.39) == 0
+    assert air.expired(0.4) == 1
+    assert not air.answered("b")
+
+
+def test_a_track_file_says_bad_until_proven_good_and_keeps_its_verdict_over_a_restart(tmp_path: Path) -> None:
+    (tmp_path / "track").mkdir()
+    path = tmp_path / "track" / "sip"
+    first = Track(settings(tmp_path), "sip", fall=2, rise=1)
+    assert path.read_text() == "1\n"
+    first.add(True)
+    assert path.read_text() == "0\n"
+    assert Track(settings(tmp_path), "sip", fall=2, rise=1).judge.up
+
+
+def test_an_options_request_and_its_answer() -> None:
+    request = sip.options("198.18.20.11", 5060, "198.18.20.11", 4000, "id-1@x")
+    assert request.startswith(b"OPTIONS sip:198.18.20.11:5060 SIP/2.0\r\n")
+    assert request.endswith(b"\r\n\r\n")
+    answer = b"SIP/2.0 200 OK\r\nVia: x\r\ncall-id:  id-1@x \r\nContent-Length: 0\r\n\r\n"
+    assert sip.parse_reply(answer) == (200, "id-1@x")
+    assert sip.parse_reply(b"SIP/2.0 200 OK\r\ni: id-2\r\n\r\n") == (200, "id-2")
+    assert sip.parse_reply(request) is None
+    assert sip.parse_reply(b"") is None
+
+
+def test_echo_requests_have_a_right_checksum_and_replies_are_recognised() -> None:
+    packet = probes.echo_request(0x1234, 7)
+    assert probes.checksum(packet) == 0
+    header = bytes([0x45]) + bytes(19)
+    assert probes.echo_reply(header + struct.pack("!BBHHH", 0, 0, 0, 0x1234, 7)) == (0x1234, 7)
+    assert probes.echo_reply(header + packet) is None
+    assert probes.echo_reply(b"short") is None
+
+
+@pytest.fixture
+def listener() -> Iterator[tuple[int, list[bytes]]]:
+    """A TCP server that says the first line it is given to every client."""
+    say: list[bytes] = [b""]
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            while True:
+                try:
+                    client, _ = server.accept()
+                except OSError:
+                    return
+                with client:
+                    client.sendall(say[0])
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield server.getsockname()[1], say
+
+
+@pytest.mark.parametrize(
+    ("greeting", "good"),
+    [(b"\x4a\0\0\0\x0a11.4", True), (b"", False), (b"\x10\0\0\0\xff\x15\x04", False), (b"HTTP/1.1", False)],
+)
+def test_only_a_database_greets(listener: tuple[int, list[bytes]], greeting: bytes, good: bool) -> None:
+    port, say = listener
+    say[0] = greeting
+    assert probes.database_greets("127.0.0.1", port, 1.0) is good
+
+
+def test_nobody_listens_is_no_database() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    assert probes.database_greets("127.0.0.1", port, 0.5) is False
+
+
+def test_an_address_counts_on_its_interface_only() -> None:
+    assert probes.carries("lo", "127.0.0.1")
+    assert not probes.carries("lo", "198.18.10.10")
+    assert not probes.carries("no-such-interface", "127.0.0.1")
+
+
+class Engine:
+    """A management socket that answers like OpenSIPS."""
+
+    def __init__(self, path: Path) -> None:
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind(str(path))
+        self.answers: dict[str, object] = {}
+        self.asked: list[tuple[str, object]] = []
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self) -> None:
+        while True:
+            data, sender = self.socket.recvfrom(65535)
+            request = json.loads(data)
+            self.asked.append((request["method"], request.get("params")))
+            answer = self.answers.get(request["method"], {"error": {"code": -32601, "message": "Method not found"}})
+            self.socket.sendto(json.dumps({"jsonrpc": "2.0", "id": request["id"], **answer}).encode(), sender)  # type: ignore[dict-item]
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Engine:
+    return Engine(tmp_path / "mi")
+
+
+def shtags(state: str) -> dict[str, object]:
+    return {"result": [{"Tag": "vip", "Cluster": 1, "State": state}]}
+
+
+def test_mi_returns_results_and_raises_errors(engine: Engine, tmp_path: Path) -> None:
+    engine.answers["uptime"] = {"result": {"Now": "x"}}
+    assert mi.call(str(tmp_path / "mi"), "uptime", directory=str(tmp_path)) == {"Now": "x"}
+    with pytest.raises(mi.MiError, match="Method not found"):
+        mi.call(str(tmp_path / "mi"), "nope", directory=str(tmp_path))
+    with pytest.raises(mi.MiError, match="no answer"):
+        mi.call(str(tmp_path / "absent"), "uptime", directory=str(tmp_path))
+    assert [p.name for p in tmp_path.glob("mi-*")] == []
+
+
+def test_an_undeclared_tag_is_an_error() -> None:
+    with pytest.raises(mi.MiError, match="not declared"):
+        mi.tag_state([{"Tag": "other", "Cluster": 1, "State": "active"}], "vip", 1)
+
+
+@pytest.mark.parametrize(("vip", "state", "calls"), [("127.0.0.1", "backup", 1), ("127.0.0.1", "active", 0), ("198.18.10.10", "backup", 0)])
+def test_the_tag_is_claimed_exactly_where_the_vip_is(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, vip: str, state: str, calls: int
+) -> None:
+    monkeypatch.setattr(Agent, "__post_init__", lambda self: None)
+    engine.answers = {"clusterer_list_shtags": shtags(state), "clusterer_shtag_set_active": {"result": "OK"}}
+    Agent(settings(tmp_path, vip=vip)).claim_tag()
+    assert [params for method, params in engine.asked if method == "clusterer_shtag_set_active"] == [["vip/1"]] * calls
+
+
+@pytest.mark.parametrize(
+    ("vip", "state", "problem"),
+    [
+        ("127.0.0.1", "active", ""),
+        ("198.18.10.10", "backup", ""),
+        ("127.0.0.1", "backup", "holds the VIP 127.0.0.1, but the sharing tag vip is backup"),
+        ("198.18.10.10", "active", "does not hold the VIP 198.18.10.10, but the sharing tag vip is active"),
+    ],
+)
+def test_health_compares_tag_and_vip(engine: Engine, tmp_path: Path, vip: str, state: str, problem: str) -> None:
+    engine.answers = {"clusterer_list_shtags": shtags(state)}
+    assert health.check_tag(settings(tmp_path, vip=vip)) == problem
+
+
+def test_health_says_what_does_not_answer(tmp_path: Path) -> None:
+    assert "is not answered" in health.check_sip(settings(tmp_path))
+    assert "management interface" in health.check_mi(settings(tmp_path))
+
+
+def peer(state: str) -> dict[str, object]:
+    return {"result": {"Clusters": [{"cluster_id": 1, "Nodes": [{"node_id": 2, "link_state": state}]}]}}
+
+
+@pytest.mark.parametrize(
+    ("state", "problem"), [("Up", ""), ("Probe", "no replication with node 2 (Probe)"), ("Down", "no replication with node 2 (Down)")]
+)
+def test_health_sees_peers(engine: Engine, tmp_path: Path, state: str, problem: str) -> None:
+    engine.answers = {"clusterer_list": peer(state)}
+    assert health.check_peers(settings(tmp_path)) == problem
+
+
+def test_a_stuck_link_is_freed_after_its_patience_and_a_dead_peer_is_left_alone(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Agent, "__post_init__", lambda self: None)
+    agent = Agent(settings(tmp_path))
+    engine.answers = {"clusterer_list": peer("Probe"), "clusterer_set_status": {"result": "OK"}}
+
+    def freed() -> list[object]:
+        return [params for method, params in engine.asked if method == "clusterer_set_status"]
+
+    agent.free_stuck_links(100.0)
+    agent.free_stuck_links(104.9)
+    assert freed() == []
+    agent.free_stuck_links(105.0)
+    assert freed() == [{"cluster_id": 1, "status": 0}, {"cluster_id": 1, "status": 1}]
+    engine.answers["clusterer_list"] = peer("Down")
+    for now in (200.0, 210.0, 220.0):
+        agent.free_stuck_links(now)
+    assert len(freed()) == 2
