@@ -36,22 +36,31 @@ def playbook(name: str, cwd: Path, **environment: str) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
+def galaxy(place: Path, *arguments: str) -> None:
+    done = subprocess.run(
+        ["ansible-galaxy", "collection", *arguments],
+        cwd=place,
+        env=os.environ | nothing_else(place),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def nothing_else(place: Path) -> dict[str, str]:
+    return {"ANSIBLE_CONFIG": str(place / "ansible.cfg"), "ANSIBLE_COLLECTIONS_PATH": str(place / "collections")}
+
+
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The collection, built and installed somewhere else; nothing of the checkout but the inventory is in reach."""
     place = tmp_path_factory.mktemp("installed")
     (place / "ansible.cfg").write_text("[defaults]\n")
-    subprocess.run(
-        ["ansible-galaxy", "collection", "build", "--output-path", str(place), str(ROOT)], check=True, cwd=place, capture_output=True
-    )
+    # The paths of the run that calls us hold this very version: galaxy would find "nothing to do".
+    galaxy(place, "build", "--output-path", str(place), str(ROOT))
     (artifact,) = place.glob("sipha-cluster-*.tar.gz")
-    subprocess.run(
-        ["ansible-galaxy", "collection", "install", "--no-deps", "-p", str(place / "collections"), str(artifact)],
-        check=True,
-        cwd=place,
-        capture_output=True,
-        env={**os.environ, "ANSIBLE_CONFIG": str(place / "ansible.cfg")},
-    )
+    galaxy(place, "install", "--no-deps", "-p", str(place / "collections"), str(artifact))
     return place
 
 
@@ -72,8 +81,7 @@ def test_site_from_the_installed_collection_changes_nothing_and_moves_no_vip(lab
     code, output = playbook(
         "sipha.cluster.site",
         installed,
-        ANSIBLE_CONFIG=str(installed / "ansible.cfg"),
-        ANSIBLE_COLLECTIONS_PATH=str(installed / "collections"),
+        **nothing_else(installed),
     )
     recap = {host: (int(changed), int(gone), int(failed)) for host, changed, gone, failed in RECAP.findall(output)}
     assert code == 0, output[-4000:]
