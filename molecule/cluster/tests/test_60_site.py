@@ -25,6 +25,8 @@ def playbook(name: str, cwd: Path, **environment: str) -> tuple[int, str]:
             **os.environ,
             "ANSIBLE_PIPELINING": "true",
             "ANSIBLE_FORKS": "12",
+            "ANSIBLE_FORCE_COLOR": "false",
+            "ANSIBLE_NOCOLOR": "true",
             "ANSIBLE_PYTHON_INTERPRETER": "/usr/bin/python3",
             **environment,
         },

@@ -7,7 +7,7 @@ import time
 
 import pytest
 from cluster_lab import Lab, until
-from sipp_runner import Phone, trunk_call
+from sipp_runner import Phone, start, trunk_call
 from test_40_standby import check_pings
 
 # The engine hands the packets of one dialog to several workers: this is an update that came before what it updates. Nothing is lost.
@@ -98,6 +98,26 @@ def test_call_in_the_air_survives(lab: Lab, alice: Phone, bob: Phone, moved: tup
     row = lab.one_cdr(result.call_id, 200)
     assert 3500 <= int(row["ms_duration"]) <= 5500
     assert bad_lines(lab, started) == []
+
+
+def test_every_call_that_is_handed_over_has_its_cdr(lab: Lab, bob: Phone, moved: tuple[str, str]) -> None:
+    """Many calls whose ACK comes at once: the other proxy's copy of the dialog must carry what the CDR needs, each time."""
+    calls = 60
+    options = ["-s", "+4989777", "-key", "from_domain", "carrier.example.net", "-key", "domain", lab.domain, "-key", "callee", "bob"]
+    with bob.waits() as at_bob:
+        caller = start(lab, "probe", "public", lab.port(), "trunk_call", *options, "-m", str(calls), "-r", "25", "-d", "9000", seconds=40)
+        at_bob.wait_for("ACK", calls, 12)
+        move_vip(lab, *moved)
+        result = caller.finished()
+    assert (result.code, result.errors) == (0, "")
+    assert len({message.call_id for message in result.trace.sent}) == calls
+
+    def rows() -> list[str]:
+        return [row["callid"] for row in lab.sql("SELECT callid FROM acc WHERE sip_code='200' AND callid LIKE ?", f"%-{own}")]
+
+    own = result.call_id.split("-", 1)[1]
+    until(rows, lambda seen: len(seen) >= calls, 10, f"{calls} accounting rows")
+    assert sorted(rows()) == sorted({message.call_id for message in result.trace.sent})
 
 
 def test_registration_is_refreshed_through_the_other_proxy(lab: Lab, alice: Phone, moved: tuple[str, str]) -> None:
