@@ -12,6 +12,8 @@ from test_40_standby import check_pings
 
 # The engine hands the packets of one dialog to several workers: this is an update that came before what it updates. Nothing is lost.
 OVERTAKEN = "dialog:receive_dlg_repl: Failed to process a binary packet!"
+# The VIP leaves a proxy milliseconds before its tag does, and a NAT ping may be due just then. The other proxy sends the next one.
+LEFT = re.compile(r"nathelper:(msg_send|nh_timer)|proto_udp_send: sendto.*Network is unreachable")
 BAD_LINES = re.compile(r"unmatched|non-local socket|\b(ERROR|CRITICAL|ALERT|EMERG)\b:?", re.IGNORECASE)
 
 
@@ -50,12 +52,13 @@ def steady_holder(lab: Lab, seconds: float = 2) -> str:
     return history[-1][1]
 
 
-def bad_lines(lab: Lab, since: float) -> list[str]:
+def bad_lines(lab: Lab, since: float, left: str) -> list[str]:
+    """What the proxies complained about; `left` is the one that lost the VIP."""
     return [
         f"{name}: {line}"
         for name in lab.proxies
         for line in lab.host(name).journal(since, "opensips").splitlines()
-        if BAD_LINES.search(line) and OVERTAKEN not in line
+        if BAD_LINES.search(line) and OVERTAKEN not in line and not (name == left and LEFT.search(line))
     ]
 
 
@@ -81,7 +84,7 @@ def test_call_through_the_other_proxy(lab: Lab, bob: Phone, moved: tuple[str, st
     spoken = lab.host(new).journal(debug, "opensips")
     assert "DBG:" in spoken  # an unknown socket is only told at this level
     assert "non-local socket" not in spoken
-    assert bad_lines(lab, started) == []
+    assert bad_lines(lab, started, old) == []
 
 
 def test_call_in_the_air_survives(lab: Lab, alice: Phone, bob: Phone, moved: tuple[str, str], started: float) -> None:
@@ -97,7 +100,7 @@ def test_call_in_the_air_survives(lab: Lab, alice: Phone, bob: Phone, moved: tup
     assert len(trace.requests("INVITE")) == 1
     row = lab.one_cdr(result.call_id, 200)
     assert 3500 <= int(row["ms_duration"]) <= 5500
-    assert bad_lines(lab, started) == []
+    assert bad_lines(lab, started, old) == []
 
 
 def test_every_call_that_is_handed_over_has_its_cdr(lab: Lab, bob: Phone, moved: tuple[str, str]) -> None:
