@@ -18,7 +18,7 @@ MAKE = f"""set -e
 export GNUPGHOME=/srv/gnupg DEBIAN_FRONTEND=noninteractive
 apt-get install -y -qq gpg gpg-agent apt-utils >/dev/null
 mkdir -p {REPOSITORY} $GNUPGHOME && chmod 700 $GNUPGHOME
-cp /var/lib/sipha/packages/*.deb {REPOSITORY}/
+cp /var/lib/sipha/packages/opensips/*.deb {REPOSITORY}/
 cd {REPOSITORY}
 gpg --batch --quiet --passphrase '' --quick-generate-key 'repository of a test' rsa2048 sign never
 apt-ftparchive packages . > Packages
@@ -49,7 +49,7 @@ def unchanged(host: testinfra.host.Host, fingerprint: str) -> Iterator[None]:
         return str(
             host.check_output(
                 "dpkg-query -W opensips; sha256sum /etc/opensips/opensips.cfg; "
-                "find /etc/apt/sources.list.d -type f ! -name 'sipha-local*' -exec sha256sum {} +"
+                "find /etc/apt/sources.list.d -type f ! -name 'sipha-opensips*' -exec sha256sum {} +"
             )
         )
 
@@ -88,7 +88,7 @@ def test_a_key_that_is_not_the_pinned_one_stops_everything(
 
 def test_the_pinned_key_lets_the_packages_in(host: testinfra.host.Host, fingerprint: str, tmp_path: Path) -> None:
     """From an empty host: the engine is taken off, and comes back from the signed repository alone."""
-    host.check_output("mv /etc/apt/sources.list.d/sipha-local.sources /srv/ && apt-get purge -y -qq 'opensips*' && apt-get update -qq")
+    host.check_output("mv /etc/apt/sources.list.d/sipha-opensips.sources /srv/ && apt-get purge -y -qq 'opensips*' && apt-get update -qq")
     try:
         result = play(tmp_path, NAME, variables(fingerprint), {}, entry="install.yml")
         assert result.returncode == 0, result.stdout + result.stderr
@@ -98,6 +98,6 @@ def test_the_pinned_key_lets_the_packages_in(host: testinfra.host.Host, fingerpr
         assert "trusted" not in source.lower()
     finally:
         # back to what the other tests expect: local packages, and a rendered script
-        host.run("mv /srv/sipha-local.sources /etc/apt/sources.list.d/; rm -f /etc/apt/sources.list.d/opensips.sources; apt-get update -qq")
+        host.run("mv /srv/sipha-opensips.sources /etc/apt/sources.list.d/; rm -f /etc/apt/sources.list.d/opensips.sources; apt-get update -qq")
         healed = [play(tmp_path, NAME, {}, {}, entry=entry).returncode for entry in ("install.yml", "configure.yml")]
     assert healed == [0, 0]
