@@ -67,15 +67,20 @@ class Host:
         """Power it on; nothing happens if it is on."""
         subprocess.run(["docker", "start", self.container], check=True, capture_output=True)
 
-    def spawn(self, *command: str, stdin: bytes = b"") -> subprocess.Popen[str]:
-        """Start a command that ends by itself; its errors come with its output."""
-        process = subprocess.Popen(
+    def interactive(self, *command: str) -> subprocess.Popen[str]:
+        """Start a command that is talked to line by line and ends when its input does; its errors come with its output."""
+        return subprocess.Popen(
             ["docker", "exec", "-i", self.container, *command],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            bufsize=1,
         )
+
+    def spawn(self, *command: str, stdin: bytes = b"") -> subprocess.Popen[str]:
+        """Start a command that ends by itself; its errors come with its output."""
+        process = self.interactive(*command)
         assert process.stdin
         process.stdin.write(stdin.decode())
         process.stdin.close()
@@ -144,6 +149,7 @@ class Lab:
         self.vars: dict[str, dict[str, Any]] = data["_meta"]["hostvars"]
         self.proxies: list[str] = sorted(data["proxies"]["hosts"])
         self.databases: list[str] = sorted(data["databases"]["hosts"])
+        self.relays: list[str] = sorted(data["relays"]["hosts"])
         some = self.vars[self.proxies[0]]
         self.domain: str = some["sipha_domain"]
         self.vip: str = some["sipha_vips"][0]["address"].partition("/")[0]
@@ -163,7 +169,7 @@ class Lab:
         return self._hosts.setdefault(name, Host(name))
 
     def address(self, name: str, network: str) -> str:
-        """Address of a host on the public, core or home network."""
+        """Address of a host on one of the lab's networks: public, core, home, home2."""
         variables = self.vars[name]
         found = variables.get(f"sipha_{network}_address") or variables.get("lab_addresses", {}).get(network)
         assert found, f"{name} has no address on the {network} network"

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import sipp_runner
 from cluster_lab import SIP_PORT, Lab, until
+from media_lab import MediaPhone
 from sipp_runner import Phone, Server
 
 UNITS = ("opensips", "keepalived", "sipha-agent")
@@ -32,21 +33,33 @@ def heal(lab: Lab) -> None:
 def lab() -> Lab:
     lab = Lab()
     heal(lab)
-    sipp_runner.install(lab, "phone", "probe", "router")
+    sipp_runner.install(lab, "phone", "phone2", "probe", "router")
     return lab
 
 
-@pytest.fixture(scope="session")
+def _gateway_active(lab: Lab) -> None:
+    def state() -> str:
+        sets = lab.mi(lab.holder(), "ds_list")["PARTITIONS"][0]["SETS"]
+        return str(sets[0]["Destinations"][0]["state"])
+
+    until(state, lambda seen: seen == "Active", 40, "the carrier's gateway Active at the VIP holder")
+
+
+@pytest.fixture(scope="module")
 def carrier(lab: Lab) -> Iterator[Server]:
     """The carrier that the cluster's gateway set names: answers probes and calls."""
     with sipp_runner.serve(lab, "probe", "public", SIP_PORT, "answer", "-s", "carrier", seconds=1800, name="carrier") as server:
-
-        def state() -> str:
-            sets = lab.mi(lab.holder(), "ds_list")["PARTITIONS"][0]["SETS"]
-            return str(sets[0]["Destinations"][0]["state"])
-
-        until(state, lambda seen: seen == "Active", 40, "the carrier's gateway Active at the VIP holder")
+        _gateway_active(lab)
         yield server
+
+
+@pytest.fixture
+def media_carrier(lab: Lab) -> Iterator[MediaPhone]:
+    """The same carrier, but one that talks. Not in one module with `carrier`: both are at the gateway's port."""
+    sipp_runner.stop(lab, "probe", "carrier")  # what an aborted run left behind
+    with MediaPhone.carrier(lab, port=SIP_PORT) as phone:
+        _gateway_active(lab)
+        yield phone
 
 
 @pytest.fixture(autouse=True)

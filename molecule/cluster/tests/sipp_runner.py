@@ -139,7 +139,7 @@ def run(lab: Lab, host: str, network: str, port: int, scenario: str, *options: s
     return start(lab, host, network, port, scenario, *options, seconds=seconds).finished()
 
 
-def _stop(lab: Lab, host: str, name: str) -> None:
+def stop(lab: Lab, host: str, name: str) -> None:
     """End a sipp process by its pid file, also one that an aborted run left behind."""
     pid = f"$(cat {PLACE}/log/{name}.pid)"
     lab.host(host).run(f"sh -c 'test \"$(cat /proc/{pid}/comm)\" = sipp && kill -9 {pid}'")
@@ -151,13 +151,13 @@ def serve(
 ) -> Iterator[Server]:
     """A scenario that waits for calls, while the block runs; it never outlives `seconds`."""
     name = name or str(next(_numbers))
-    _stop(lab, host, name)
+    stop(lab, host, name)
     process = lab.host(host).spawn("sh", "-c", _command(name, scenario, lab.address(host, network), port, seconds, list(options)))
     try:
         until(lambda: f":{port} " in lab.host(host).check("ss -H -l -u -n"), None, 5, f"sipp on port {port} of {host}")
         yield Server(lab, host, name, process)
     finally:
-        _stop(lab, host, name)
+        stop(lab, host, name)
         process.wait(10)
 
 
