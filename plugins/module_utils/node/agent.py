@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from . import mi, probes, sip
+from . import media, mi, probes, sip
 from .judge import Judge, Outstanding
 
 
@@ -45,6 +45,13 @@ class Settings:
     slow_interval: float = 0.5
     slow_fall: int = 4
     slow_rise: int = 4
+    media_kind: str = "none"  # mediaproxy: ask the own dispatcher; rtpengine: ask the relays
+    media_port: int = 25061
+    media_relays: list[str] = field(default_factory=list)
+    media_identity: dict[str, str] = field(default_factory=dict)
+    media_interval: float = 3.0
+    media_fall: int = 3
+    media_rise: int = 2
 
     @classmethod
     def load(cls, path: str) -> Settings:
@@ -102,6 +109,8 @@ class Agent:
         for name in ("gateway", "core", "db"):
             self.tracks[name] = Track(s, name, s.slow_fall, s.slow_rise)
         self.tracks["sip"] = Track(s, "sip", s.sip_fall, s.sip_rise)
+        if s.media_kind != "none":
+            self.tracks["media"] = Track(s, "media", s.media_fall, s.media_rise)
         self.tracks["maintenance"] = Track(s, "maintenance", 1, 1)
         self.sip_air, self.icmp_air = Outstanding(s.sip_timeout), Outstanding(s.slow_interval)
         self.sip_socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
@@ -176,6 +185,18 @@ class Agent:
             self.tracks["db"].add(probes.database_greets("127.0.0.1", self.settings.db_port, 1.0))
             time.sleep(max(0.05, self.settings.slow_interval - (time.monotonic() - start)))
 
+    def watch_media(self) -> None:
+        """Is there a relay that this proxy can give calls to? Asking is also how a dispatcher finds out that a relay is frozen."""
+        s = self.settings
+        watch = media.Watch(s.media_kind, s.core_address, s.media_port, s.media_relays, s.media_identity, s.media_interval)
+        while self.running:
+            start = time.monotonic()
+            problem = watch.look()
+            if problem and self.tracks["media"].judge.up:
+                log(f"media: {problem}")
+            self.tracks["media"].add(not problem)
+            time.sleep(max(0.05, s.slow_interval - (time.monotonic() - start)))
+
     def claim_tag(self) -> None:
         """The sharing tag is active where the VIP is; right again after every restart of the engine or keepalived."""
         s = self.settings
@@ -227,7 +248,7 @@ class Agent:
             return
 
     def run(self) -> None:
-        for worker in (self.watch_database, self.watch_vip):
+        for worker in (self.watch_database, self.watch_vip, *([self.watch_media] if "media" in self.tracks else [])):
             threading.Thread(target=worker, daemon=True).start()
         s = self.settings
         beat = Path(s.run_dir) / "beat"

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from . import mi, probes, sip
+from . import media, mi, probes, sip
 from .agent import Settings
 
 
@@ -67,8 +67,26 @@ def check_peers(settings: Settings) -> str:
     return f"no replication with node {', '.join(f'{n} ({s})' for n, s in sorted(bad.items()))}" if bad else ""
 
 
-CHECKS: dict[str, Callable[[Settings], str]] = {"sip": check_sip, "mi": check_mi, "db": check_db, "tag": check_tag, "peers": check_peers}
-CAN_SERVE = "sip,mi,db,tag"
+def check_media(settings: Settings) -> str:
+    """A relay for this proxy's calls; all is well where the cluster has none by choice."""
+    if settings.media_kind == "none":
+        return ""
+    watch = media.Watch(settings.media_kind, settings.core_address, settings.media_port, settings.media_relays, settings.media_identity)
+    try:
+        return watch.look()
+    finally:
+        watch.close()
+
+
+CHECKS: dict[str, Callable[[Settings], str]] = {
+    "sip": check_sip,
+    "mi": check_mi,
+    "db": check_db,
+    "tag": check_tag,
+    "media": check_media,
+    "peers": check_peers,
+}
+CAN_SERVE = "sip,mi,db,tag,media"
 
 
 def main() -> None:

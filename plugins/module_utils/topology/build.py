@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from ipaddress import IPv4Interface
+from ipaddress import IPv4Address, IPv4Interface
 from typing import Any
 
 from .model import DEFAULTS, GROUPS, SECRETS, Finding, Host, Topology, Vip
@@ -12,7 +12,6 @@ from .model import DEFAULTS, GROUPS, SECRETS, Finding, Host, Topology, Vip
 Reader = Callable[[str, str], Any]
 
 CLUSTER_VARIABLES = (*DEFAULTS, "sipha_domain", "sipha_vips", "sipha_waivers")
-PER_HOST = ("sipha_core_address", "sipha_public_address")
 
 
 def _interface(value: Any, host: str, variable: str, findings: list[Finding]) -> IPv4Interface | None:
@@ -33,6 +32,18 @@ def _interface(value: Any, host: str, variable: str, findings: list[Finding]) ->
                 f"'{text}' is not an IPv4 address with its prefix length",
                 "Set it like 198.18.20.11/24",
             )
+        )
+        return None
+
+
+def _address(value: Any, host: str, variable: str, findings: list[Finding]) -> IPv4Address | None:
+    if value in (None, ""):
+        return None
+    try:
+        return IPv4Address(str(value))
+    except ValueError:
+        findings.append(
+            Finding("INV003", "error", host, variable, f"'{value}' is not an IPv4 address", "Set it like 203.0.113.31, without a prefix")
         )
         return None
 
@@ -142,6 +153,7 @@ def build(groups: Mapping[str, Sequence[str]], read: Reader) -> Topology:
             core_interface=str(get(name, "sipha_core_interface") or ""),
             public_interface=str(get(name, "sipha_public_interface") or ""),
             public_gateway=str(get(name, "sipha_public_gateway") or ""),
+            advertised=_address(get(name, "sipha_advertised_address"), name, "sipha_advertised_address", findings),
             node_id=proxies.index(name) + 1 if name in proxies else 0,
         )
     vips = _vips(settings.get("sipha_vips"), findings)

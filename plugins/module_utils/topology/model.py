@@ -13,7 +13,7 @@ REQUIRED_GROUPS = ("proxies", "databases")
 CHOICES: dict[str, tuple[str, ...]] = {
     "sipha_sip_engine": ("opensips",),
     "sipha_opensips_version": ("3.4", "3.6", "4.0"),
-    "sipha_media_relay": ("none",),
+    "sipha_media_relay": ("mediaproxy", "rtpengine", "none"),
     "sipha_database": ("galera",),
     "sipha_time_sync": ("chrony", "ntpd"),
     "sipha_registrar_mode": ("sql_only", "full_sharing"),
@@ -22,7 +22,7 @@ DEFAULTS: dict[str, Any] = {
     "sipha_cluster_name": "sipha",
     "sipha_sip_engine": "opensips",
     "sipha_opensips_version": "3.6",
-    "sipha_media_relay": "none",
+    "sipha_media_relay": "mediaproxy",
     "sipha_database": "galera",
     "sipha_time_sync": "chrony",
     "sipha_registrar_mode": "sql_only",
@@ -37,7 +37,7 @@ NONCE_SECRET_LENGTH = 32  # the engine's auth module takes exactly 32 characters
 
 # VRRP priorities. Order of preference is worth 1 each below BASE; the holder keeps the VIP by HOLDER_BONUS
 # (more than all preferences together), an unhealthy node loses more than that. See docs/failover.md.
-PRIORITY_BASE = 200
+PRIORITY_BASE = 238
 PRIORITY_HOLDER_BONUS = 15
 MAX_PROXIES = 14
 
@@ -73,7 +73,13 @@ class Host:
     core_interface: str = ""
     public_interface: str = ""
     public_gateway: str = ""
+    advertised: IPv4Address | None = None  # what phones see when the public address is behind a 1:1 NAT
     node_id: int = 0  # 1.. among the sorted proxies, 0 for other hosts
+
+    @property
+    def media_address(self) -> IPv4Address | None:
+        """Where phones send media: the advertised address, else the public one."""
+        return self.advertised or (self.public.ip if self.public else None)
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -86,6 +92,7 @@ class Host:
             "public_prefix": self.public.network.prefixlen if self.public else 0,
             "public_interface": self.public_interface,
             "public_gateway": self.public_gateway,
+            "media_address": str(self.media_address or ""),
             "node_id": self.node_id,
         }
 

@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 
+from .media import relays_exist, relays_reachable
 from .model import CHOICES, MAX_PROXIES, NONCE_SECRET_LENGTH, REQUIRED_GROUPS, SECRETS, Finding, Topology
 
 Rule = Callable[[Topology], Iterator[Finding]]
@@ -262,6 +263,8 @@ RULES: tuple[Rule, ...] = (
     proxies_share_networks,
     vip_rules,
     quorum,
+    relays_exist,
+    relays_reachable,
 )
 
 
