@@ -12,7 +12,7 @@ from cluster_lab import SIP_PORT, Lab, until
 from media_lab import MediaPhone
 from sipp_runner import Phone, Server
 
-UNITS = ("opensips", "keepalived", "sipha-agent")
+UNITS = ("opensips", "keepalived", "sipha-agent", "mediaproxy-dispatcher")
 
 
 def heal(lab: Lab) -> None:
@@ -24,6 +24,11 @@ def heal(lab: Lab) -> None:
     for name in lab.proxies:
         lab.host(name).run("pgrep --runstates T opensips && systemctl kill --signal=CONT opensips")
         lab.host(name).run("systemctl start haproxy opensips sipha-agent keepalived")
+        lab.host(name).run("systemctl start mediaproxy-dispatcher")
+    for name in lab.relays:
+        lab.host(name).start()
+        lab.host(name).run("pgrep --runstates T media-relay && systemctl kill --signal=CONT mediaproxy-relay")
+        lab.host(name).run("systemctl start mediaproxy-relay")
     lab.all_synced()
     lab.sql("DROP TRIGGER IF EXISTS lab_trigger")
     lab.settled()

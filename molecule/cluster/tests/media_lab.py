@@ -361,3 +361,33 @@ def media_ok(
             heard = {source.partition(":")[0] for source in flow.sources + flow.report_sources}
             assert heard <= set(through), f"{name}: {flow}"
     return flows.both()
+
+
+# What the relays' own control says
+def dispatcher_knows(lab: Lab, proxy: str) -> dict[str, Any]:
+    """`summary` and `sessions` of Mediaproxy's dispatcher on a proxy."""
+    answer: dict[str, Any] = json.loads(lab.host(proxy).python("dispatcher", lab.address(proxy, "core")))
+    return answer
+
+
+def session(lab: Lab, proxy: str, call_id: str) -> dict[str, Any]:
+    """The one session of a call, as a proxy's dispatcher knows it from the relays."""
+    found = [row for row in dispatcher_knows(lab, proxy)["sessions"] if row["call_id"] == call_id]
+    assert len(found) == 1, found
+    return dict(found[0])
+
+
+def relay_of(lab: Lab, phone: MediaPhone) -> str:
+    """Name of the relay that the phone was told last."""
+    address = phone.stats().given[-1].address
+    return next(name for name in lab.relays if lab.address(name, "public") == address)
+
+
+def connected(lab: Lab, seconds: float = 30) -> None:
+    """Wait until every dispatcher has every relay active."""
+
+    def look() -> dict[str, list[str]]:
+        return {name: sorted(relay["status"] for relay in dispatcher_knows(lab, name)["summary"]) for name in lab.proxies}
+
+    wanted = {name: ["active"] * len(lab.relays) for name in lab.proxies}
+    until(look, lambda seen: seen == wanted, seconds, "every relay at every dispatcher")

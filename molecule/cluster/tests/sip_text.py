@@ -41,6 +41,12 @@ class Message:
         found = re.search(r"^o=\S+ \S+ (\S+)", self.text, re.MULTILINE)
         return found.group(1) if found else ""
 
+    @property
+    def media_address(self) -> str:
+        """Where an SDP body wants its media."""
+        found = re.search(r"^c=IN IP4 (\S+)", self.text, re.MULTILINE)
+        return found.group(1) if found else ""
+
     def headers(self, name: str) -> list[str]:
         return [value.strip() for value in re.findall(rf"^{name}[ \t]*:(.*)$", self.text, re.MULTILINE | re.IGNORECASE)]
 

@@ -17,9 +17,9 @@ RECAP = re.compile(r"^(\S+)\s+: ok=\d+\s+changed=(\d+)\s+unreachable=(\d+)\s+fai
 FAKE = "libfaketime.so.1"
 
 
-def playbook(name: str, cwd: Path, **environment: str) -> tuple[int, str]:
+def playbook(name: str, cwd: Path, *arguments: str, **environment: str) -> tuple[int, str]:
     done = subprocess.run(
-        ["ansible-playbook", "-i", str(ROOT / "inventories/lab"), name],
+        ["ansible-playbook", "-i", str(ROOT / "inventories/lab"), name, *arguments],
         cwd=cwd,
         env={
             **os.environ,
