@@ -20,12 +20,12 @@ lab: venv
 cluster: packages venv
 	@ansible-playbook -i inventories/lab lab/create.yml
 	@ansible-playbook -i inventories/lab playbooks/secrets.yml
-	@ansible-playbook -i inventories/lab playbooks/site.yml
-	@ansible-playbook -i inventories/lab playbooks/status.yml
+	@relay=$$(tools/lab_relay.sh) && ansible-playbook -i inventories/lab playbooks/site.yml -e sipha_media_relay=$$relay \
+		&& ansible-playbook -i inventories/lab playbooks/status.yml -e sipha_media_relay=$$relay
 	@tools/next_steps.sh
 
 status: venv
-	@ansible-playbook -i inventories/lab playbooks/status.yml
+	@ansible-playbook -i inventories/lab playbooks/status.yml -e sipha_media_relay=$$(tools/lab_relay.sh 2>/dev/null)
 
 lint: venv
 	ruff check .

@@ -98,11 +98,12 @@ def tests(totals: Totals, name: str, arguments: list[str]) -> None:
     totals.junit(name, report)
 
 
-def scenario(totals: Totals, name: str, *actions: str) -> bool:
-    """Run molecule actions; the tests of `verify` are counted one by one."""
+def scenario(totals: Totals, name: str, *actions: str, options: tuple[str, ...] = ()) -> bool:
+    """Run molecule actions; the tests of `verify` are counted one by one. The options are ansible-playbook's, for what converges."""
     report = CACHE / f"junit-{name}.xml"
     for action in actions:
-        good, seconds = run([*MOLECULE, action, "-s", name], f"molecule-{name}-{action}")
+        more = ["--", *options] if options and action in ("converge", "idempotence") else []
+        good, seconds = run([*MOLECULE, action, "-s", name, *more], f"molecule-{name}-{action}")
         counted = action in ("verify", "test") and report.exists()
         if counted:
             totals.junit(name, report)
@@ -117,8 +118,9 @@ def scenario(totals: Totals, name: str, *actions: str) -> bool:
 
 def cluster(totals: Totals) -> None:
     """The lab from nothing, site.yml twice, the tests from outside. SIPHA_KEEP_LAB=1 leaves it up."""
+    relay = subprocess.run(["tools/lab_relay.sh"], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
     if scenario(totals, "default", "destroy", "create"):
-        scenario(totals, "cluster", "converge", "idempotence", "verify")
+        scenario(totals, "cluster", "converge", "idempotence", "verify", options=("-e", f"sipha_media_relay={relay}"))
     if not os.environ.get("SIPHA_KEEP_LAB"):
         scenario(totals, "default", "destroy")
 

@@ -184,6 +184,11 @@ class Lab:
         rows = json.loads(self.host(name).check(f"ip -4 -j address show to {self.address(name, network)}"))
         return next(row["ifname"] for row in rows if row)
 
+    def media_relay(self) -> str:
+        """The relay that the proxies use."""
+        kind: str = json.loads(self.host(self.proxies[0]).check("cat /etc/sipha/agent.json"))["media_kind"]
+        return kind
+
     # Who holds the VIP: asked at the public interface only, a proxy may carry it elsewhere too
     def holders(self) -> list[str]:
         found = []

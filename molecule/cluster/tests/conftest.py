@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -12,7 +13,13 @@ from cluster_lab import SIP_PORT, Lab, until
 from media_lab import MediaPhone
 from sipp_runner import Phone, Server
 
+SLEEPER = "frank"
 UNITS = ("opensips", "keepalived", "sipha-agent", "mediaproxy-dispatcher")
+
+
+def _start_enabled(unit: str) -> str:
+    """A command that starts a unit of the media relay that the cluster has, and leaves that of the other one alone."""
+    return f"sh -c 'systemctl is-enabled --quiet {unit} && systemctl start {unit}'"
 
 
 def heal(lab: Lab) -> None:
@@ -24,11 +31,11 @@ def heal(lab: Lab) -> None:
     for name in lab.proxies:
         lab.host(name).run("pgrep --runstates T opensips && systemctl kill --signal=CONT opensips")
         lab.host(name).run("systemctl start haproxy opensips sipha-agent keepalived")
-        lab.host(name).run("systemctl start mediaproxy-dispatcher")
+        lab.host(name).run(_start_enabled("mediaproxy-dispatcher"))
     for name in lab.relays:
         lab.host(name).start()
         lab.host(name).run("pgrep --runstates T media-relay && systemctl kill --signal=CONT mediaproxy-relay")
-        lab.host(name).run("systemctl start mediaproxy-relay")
+        lab.host(name).run(_start_enabled("mediaproxy-relay"))
     lab.all_synced()
     lab.sql("DROP TRIGGER IF EXISTS lab_trigger")
     lab.settled()
@@ -40,6 +47,13 @@ def lab() -> Lab:
     heal(lab)
     sipp_runner.install(lab, "phone", "phone2", "probe", "router")
     return lab
+
+
+@pytest.fixture(scope="session")
+def mediaproxy(lab: Lab) -> None:
+    """For tests of Mediaproxy itself: skipped where its packages could not be had when the lab was built."""
+    if lab.media_relay() != "mediaproxy":
+        pytest.skip(f"the lab relays with {lab.media_relay()}: there were no packages of Mediaproxy when it was built")
 
 
 def _gateway_active(lab: Lab) -> None:
@@ -67,9 +81,24 @@ def media_carrier(lab: Lab) -> Iterator[MediaPhone]:
         yield phone
 
 
+@dataclass
+class Sleeper:
+    """A phone that registered for an hour and has said nothing since: nothing listens at its port, so it does not even answer pings."""
+
+    phone: Phone
+    since: float
+
+
+@pytest.fixture(scope="session", autouse=True)
+def sleeper(lab: Lab) -> Sleeper:
+    phone = Phone(lab, SLEEPER, 9998)  # no port that lab.port() gives to others
+    assert phone.register(expires=3600).final("REGISTER") == 200
+    return Sleeper(phone, time.monotonic())
+
+
 @pytest.fixture(autouse=True)
-def no_registrations(lab: Lab) -> None:
-    lab.sql("DELETE FROM location")
+def no_registrations(lab: Lab, sleeper: Sleeper) -> None:
+    lab.sql("DELETE FROM location WHERE username <> ?", SLEEPER)
 
 
 def _phone(lab: Lab, user: str) -> Phone:

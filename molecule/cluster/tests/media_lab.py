@@ -363,6 +363,27 @@ def media_ok(
     return flows.both()
 
 
+# Whole calls
+@contextmanager
+def call(lab: Lab, caller: str = "alice", callee: str = "bob", seconds: float = 180) -> Iterator[tuple[MediaPhone, MediaPhone, str]]:
+    """A call between two homes that is up and heard on both sides."""
+    with (
+        MediaPhone(lab, caller, seconds=seconds) as here,
+        MediaPhone(lab, callee, "phone2", "home2", seconds=seconds) as there,
+    ):
+        here.register()
+        there.register()
+        call_id = connect(here, there)
+        flowing(here, there)
+        yield here, there, call_id
+
+
+def ended(here: MediaPhone, there: MediaPhone) -> None:
+    """The call ends, as both ends see it."""
+    here.bye()
+    there.wait("bye", by="them")
+
+
 # What the relays' own control says
 def dispatcher_knows(lab: Lab, proxy: str) -> dict[str, Any]:
     """`summary` and `sessions` of Mediaproxy's dispatcher on a proxy."""

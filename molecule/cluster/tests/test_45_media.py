@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 from cluster_lab import Lab, until
-from media_lab import MediaPhone, connect, connected, dispatcher_knows, flowing, measured, media_ok, relay_of, session, talked
+from media_lab import MediaPhone, call, connect, connected, dispatcher_knows, ended, flowing, measured, media_ok, relay_of, session, talked
 from sipp_runner import Phone, start
 from test_70_failover import move_vip
 
+pytestmark = pytest.mark.usefixtures("mediaproxy")
 # The conntrack trap: a relay whose kernel does not track connections cuts every call some 70 s after its media began.
 LONG = 155
 
@@ -23,20 +23,6 @@ def relays(lab: Lab) -> set[str]:
     return {lab.address(name, "public") for name in lab.relays}
 
 
-@contextmanager
-def call(lab: Lab, caller: str = "alice", callee: str = "bob", seconds: float = 180) -> Iterator[tuple[MediaPhone, MediaPhone, str]]:
-    """A call between two homes that is up and heard on both sides."""
-    with (
-        MediaPhone(lab, caller, seconds=seconds) as here,
-        MediaPhone(lab, callee, "phone2", "home2", seconds=seconds) as there,
-    ):
-        here.register()
-        there.register()
-        call_id = connect(here, there)
-        flowing(here, there)
-        yield here, there, call_id
-
-
 @pytest.fixture(scope="module")
 def long_call(lab: Lab) -> Iterator[tuple[MediaPhone, MediaPhone, str, float]]:
     """A call that is up while the tests before its own run: they wait for nobody, and it becomes long meanwhile."""
@@ -44,11 +30,6 @@ def long_call(lab: Lab) -> Iterator[tuple[MediaPhone, MediaPhone, str, float]]:
         for phone in (dave, erin):
             phone.mark()
         yield dave, erin, call_id, time.monotonic()
-
-
-def ended(here: MediaPhone, there: MediaPhone) -> None:
-    here.bye()
-    there.wait("bye", by="them")
 
 
 def test_audio_both_ways_through_two_nats(lab: Lab, relays: set[str], long_call: object, media_carrier: MediaPhone) -> None:

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
-from cluster_lab import Lab, until
+from cluster_lab import Host, Lab, until
 from media_lab import MediaPhone, connect, connected, dispatcher_knows, flowing, measured, relay_of, talked
 from sipp_runner import Phone, trunk_call
 from test_60_site import ROOT, playbook
 
+pytestmark = pytest.mark.usefixtures("mediaproxy")
 CONFIG = {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
 
 
@@ -125,3 +126,33 @@ def test_the_check_passes_again(lab: Lab) -> None:
         assert "nftables chain ip mine f drops forwarded media" in " ".join(output.split())
     finally:
         host.check("nft delete table ip mine")
+
+
+@pytest.fixture
+def tls(lab: Lab) -> Iterator[Host]:
+    """A relay whose certificates may be spoilt; the running daemon has read the good ones."""
+    host = lab.host(lab.relays[1])
+    host.check("cp -a /etc/sipha/media-relay/tls /root/tls")
+    yield host
+    host.check("rm -rf /etc/sipha/media-relay/tls")
+    host.check("mv /root/tls /etc/sipha/media-relay/tls")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        ("rm crl.pem", "its CRL (crl.pem) is missing"),
+        (
+            "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout /dev/null -out ca.pem -days 9 -subj /CN=other",
+            "its CA is not the one on the controller",
+        ),
+    ],
+    ids=["no-crl", "another-ca"],
+)
+def test_bad_certificates_are_found_before_the_daemon_reads_them(lab: Lab, tls: Host, spoil: str, message: str) -> None:
+    tls.check(f"sh -c 'cd /etc/sipha/media-relay/tls && {spoil}'")
+    code, output = playbook("playbooks/check.yml", ROOT, "--limit", tls.name, **CONFIG)
+    assert code != 0
+    assert f"The certificate of {tls.name} in /etc/sipha/media-relay/tls is not good: {message}. Run playbooks/site.yml." in " ".join(
+        output.split()
+    )
