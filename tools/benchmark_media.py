@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-RATES = (2500, 5000, 10000, 20000, 40000, 60000)
+RATES = (5000, 10000, 15000, 20000, 25000, 30000, 40000, 60000)
 SECONDS = 4.0
 LOSS = 0.001
 A, B, PROXY = ("probe", "198.18.10.50"), ("router2", "198.18.10.41"), "sip1"

@@ -36,6 +36,11 @@ GOOD: dict[str, Any] = {
                     "sip2": {"sipha_public_address": "198.18.10.12/24", "sipha_core_address": "198.18.20.12/24"},
                 }
             },
+            "relays": {
+                "hosts": {
+                    f"relay{i}": {"sipha_public_address": f"198.18.10.3{i}/24", "sipha_core_address": f"198.18.20.3{i}/24"} for i in (1, 2)
+                }
+            },
             "databases": {"hosts": {f"db{i}": {"sipha_core_address": f"198.18.20.2{i}/24"} for i in (1, 2, 3)}},
         },
     }
@@ -62,6 +67,18 @@ def site(tmp_path: Path, change: Change) -> tuple[int, str]:
 
 def proxies(inventory: dict[str, Any]) -> dict[str, Any]:
     return inventory["children"]["proxies"]["hosts"]  # type: ignore[no-any-return]
+
+
+def relays(inventory: dict[str, Any]) -> dict[str, Any]:
+    return inventory["children"]["relays"]["hosts"]  # type: ignore[no-any-return]
+
+
+def on_the_internet(inventory: dict[str, Any], **relay2: str) -> None:
+    """Everybody's public address is one of the Internet, but relay2's."""
+    inventory["vars"]["sipha_vips"][0].update(address="9.9.9.10/24")
+    for number, host in enumerate((*proxies(inventory).values(), relays(inventory)["relay1"])):
+        host.update(sipha_public_address=f"9.9.9.1{number + 1}/24")
+    relays(inventory)["relay2"].update(relay2)
 
 
 BAD: dict[str, tuple[Change, str]] = {
@@ -116,6 +133,32 @@ BAD: dict[str, tuple[Change, str]] = {
         lambda i: proxies(i)["sip2"].update(sipha_core_address="198.18.20.11/24"),
         "NET001 sipha_core_address on sip2: 198.18.20.11 already belongs to sip1",
     ),
+    "no relays": (lambda i: i["children"].pop("relays"), "MED001 group relays: it has no hosts, so phones behind NAT have no audio"),
+    "one relay": (lambda i: relays(i).pop("relay2"), "MED001 group relays: it has one host, and audio ends with it"),
+    "relay in another core network": (
+        lambda i: relays(i)["relay2"].update(sipha_core_address="198.18.21.32/24"),
+        "MED002 sipha_core_address on relay2: 198.18.21.32/24 is not in 198.18.20.0/24, the core network of the proxies",
+    ),
+    "private relay for phones of the Internet": (
+        on_the_internet,
+        "MED003 sipha_public_address on relay2: phones reach the VIP from the Internet, but their audio would be sent to 198.18.10.32",
+    ),
+    "relay outside of the public network": (
+        lambda i: relays(i)["relay2"].update(sipha_public_address="198.18.11.32/24"),
+        "MED003 sipha_public_address on relay2: 198.18.11.32 is neither in the public network 198.18.10.0/24 nor a public address",
+    ),
+    "advertised address with a prefix": (
+        lambda i: on_the_internet(i, sipha_advertised_address="8.8.8.32/24"),
+        "INV003 sipha_advertised_address on relay2: '8.8.8.32/24' is not an IPv4 address",
+    ),
+    "unknown media relay": (
+        lambda i: i["vars"].update(sipha_media_relay="rtpproxy"),
+        "INV005 sipha_media_relay: 'rtpproxy' is not known here. Set it to one of: mediaproxy, rtpengine, none",
+    ),
+    "misspelt relay variable": (
+        lambda i: i["vars"].update(media_relay_port_rnage="40000:49998"),
+        "INV004 media_relay_port_rnage: nothing reads this variable. Did you mean media_relay_port_range",
+    ),
     "template that can't be resolved": (
         lambda i: i["vars"].update(sipha_domain="{{ no_such_variable }}"),
         "INV009 sipha_domain on",
@@ -133,9 +176,17 @@ def test_one_clear_error_before_any_connection(tmp_path: Path, name: str) -> Non
     assert "no_such_container" not in output
 
 
-def test_a_good_inventory_gets_as_far_as_the_hosts(tmp_path: Path) -> None:
+GOOD_CHANGES: dict[str, Change] = {
+    "nothing": lambda _: None,
+    "no relays, by choice": lambda i: i["children"].pop("relays") and i["vars"].update(sipha_media_relay="none"),
+    "relay behind a 1:1 NAT": lambda i: on_the_internet(i, sipha_advertised_address="8.8.8.32"),
+}
+
+
+@pytest.mark.parametrize("name", GOOD_CHANGES)
+def test_a_good_inventory_gets_as_far_as_the_hosts(tmp_path: Path, name: str) -> None:
     """The negative control: without a mistake the run goes on to the hosts, which are not there."""
-    code, output = site(tmp_path, lambda _: None)
+    code, output = site(tmp_path, GOOD_CHANGES[name])
     assert code != 0
     assert "The inventory has" not in output
     assert "sipha-no-such-container" in output

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import struct
 import threading
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
-from ansible_collections.sipha.cluster.plugins.module_utils.node import health, mi, probes, sip
+from ansible_collections.sipha.cluster.plugins.module_utils.node import agent as agent_module
+from ansible_collections.sipha.cluster.plugins.module_utils.node import health, media, mi, probes, sip
 from ansible_collections.sipha.cluster.plugins.module_utils.node.agent import Agent, Settings, Track
 from ansible_collections.sipha.cluster.plugins.module_utils.node.judge import Judge, Outstanding
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def settings(tmp_path: Path, **changes: object) -> Settings:
@@ -223,3 +229,101 @@ def test_a_stuck_link_is_freed_after_its_patience_and_a_dead_peer_is_left_alone(
     for now in (200.0, 210.0, 220.0):
         agent.free_stuck_links(now)
     assert len(freed()) == 2
+
+
+class Watched:
+    """Stands for media.Watch: says what it is told to, and who asked for what."""
+
+    problems: ClassVar[list[str]] = []
+    made: ClassVar[list[Watched]] = []
+
+    def __init__(self, *arguments: object) -> None:
+        self.arguments, self.closed = arguments, False
+        self.made.append(self)
+
+    def look(self) -> str:
+        return self.problems.pop(0)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.fixture
+def watched(monkeypatch: pytest.MonkeyPatch) -> type[Watched]:
+    Watched.problems, Watched.made = [], []
+    monkeypatch.setattr(media, "Watch", Watched)
+    return Watched
+
+
+@pytest.fixture
+def bare_agent(monkeypatch: pytest.MonkeyPatch) -> type[Agent]:
+    """An agent without the sockets that only root may open."""
+
+    class Nothing:
+        def __init__(self, *_: object) -> None: ...
+        def bind(self, _: object) -> None: ...
+
+    monkeypatch.setattr(agent_module.socket, "socket", Nothing)
+    monkeypatch.setattr(agent_module.probes, "address_events", Nothing)
+    return Agent
+
+
+ALWAYS = ["core", "db", "gateway", "maintenance", "sip"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "tracks"), [("none", ALWAYS), ("mediaproxy", sorted([*ALWAYS, "media"])), ("rtpengine", sorted([*ALWAYS, "media"]))]
+)
+def test_media_is_tracked_where_the_cluster_has_relays(tmp_path: Path, bare_agent: type[Agent], kind: str, tracks: list[str]) -> None:
+    agent = bare_agent(settings(tmp_path, media_kind=kind))
+    assert sorted(agent.tracks) == tracks
+    assert sorted(path.name for path in (tmp_path / "track").iterdir()) == tracks
+
+
+def test_media_falls_and_rises_by_what_the_watch_says(
+    tmp_path: Path, bare_agent: type[Agent], watched: type[Watched], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    identity = {"ca": "ca.pem", "certificate": "manager.crt", "key": "manager.key"}
+    agent = bare_agent(
+        settings(tmp_path, media_kind="mediaproxy", media_relays=["198.18.20.31"], media_identity=identity, media_fall=3, media_rise=2)
+    )
+    verdicts = []
+
+    def turn(_: float) -> None:
+        verdicts.append((tmp_path / "track" / "media").read_text())
+        agent.running = bool(watched.problems)
+
+    monkeypatch.setattr(agent_module.time, "sleep", turn)
+    watched.problems += ["", "", "none left", "none left", "", "none left", "none left", "none left", "", ""]
+    agent.watch_media()
+    assert verdicts == [f"{bad}\n" for bad in (1, 0, 0, 0, 0, 0, 0, 1, 1, 0)]
+    assert [watch.arguments for watch in watched.made] == [("mediaproxy", "127.0.0.1", 25061, ["198.18.20.31"], identity, 3.0)]
+    said = capsys.readouterr().out.splitlines()
+    assert said == ["media is up", *["media: none left"] * 5, "media is DOWN", "media is up"]
+
+
+def test_health_has_no_question_about_media_where_there_is_none(tmp_path: Path, watched: type[Watched]) -> None:
+    assert health.check_media(settings(tmp_path)) == ""
+    assert watched.made == []
+
+
+@pytest.mark.parametrize("problem", ["", "dispatcher 127.0.0.1:25061 has no active relay"])
+def test_health_says_what_the_watch_says_and_closes_it(tmp_path: Path, watched: type[Watched], problem: str) -> None:
+    watched.problems.append(problem)
+    assert health.check_media(settings(tmp_path, media_kind="rtpengine", media_port=2223, media_relays=["198.18.20.31"])) == problem
+    (watch,) = watched.made
+    assert watch.arguments == ("rtpengine", "127.0.0.1", 2223, ["198.18.20.31"], {})
+    assert watch.closed
+
+
+def test_media_is_part_of_being_able_to_serve() -> None:
+    assert health.CAN_SERVE.split(",") == ["sip", "mi", "db", "tag", "media"]
+    assert set(health.CAN_SERVE.split(",")) < set(health.CHECKS)
+
+
+def test_the_settings_that_the_role_renders_are_those_of_the_agent() -> None:
+    """A key that Settings does not know would keep the agent from starting."""
+    template = (ROOT / "roles/proxy_agent/templates/agent.json.j2").read_text()
+    rendered = set(re.findall(r"^  '(\w+)':", template, re.MULTILINE))
+    assert {"media_kind", "media_port", "media_relays", "media_identity", "media_interval", "media_fall", "media_rise"} <= rendered
+    assert rendered <= {field.name for field in fields(Settings)}

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from ansible_collections.sipha.cluster.plugins.filter.topology import interface_of, known_variables
+import yaml
+from ansible_collections.sipha.cluster.plugins.filter.topology import ROLES, interface_of, known_variables
 from ansible_collections.sipha.cluster.plugins.module_utils.topology import model
 from ansible_collections.sipha.cluster.plugins.module_utils.topology.build import build
 from ansible_collections.sipha.cluster.plugins.module_utils.topology.model import Finding, Topology
@@ -15,7 +16,7 @@ from ansible_collections.sipha.cluster.plugins.module_utils.topology.rules impor
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-GROUPS = {"proxies": ["sip1", "sip2"], "databases": ["db1", "db2", "db3"], "arbitrators": [], "relays": ["relay1"]}
+GROUPS = {"proxies": ["sip1", "sip2"], "databases": ["db1", "db2", "db3"], "arbitrators": [], "relays": ["relay1", "relay2"]}
 EVERYWHERE: dict[str, Any] = {
     "sipha_domain": "sip.example.org",
     "sipha_vips": [{"name": "main", "address": "198.18.10.10/24", "router_id": 51, "preferred": ["sip2", "sip1"]}],
@@ -27,7 +28,7 @@ EVERYWHERE: dict[str, Any] = {
 HOSTS: dict[str, dict[str, Any]] = {
     "sip1": {"sipha_public_address": "198.18.10.11/24", "sipha_core_address": "198.18.20.11/24"},
     "sip2": {"sipha_public_address": "198.18.10.12/24", "sipha_core_address": "198.18.20.12/24"},
-    "relay1": {"sipha_public_address": "198.18.10.31/24", "sipha_core_address": "198.18.20.31/24"},
+    **{f"relay{i}": {"sipha_public_address": f"198.18.10.3{i}/24", "sipha_core_address": f"198.18.20.3{i}/24"} for i in (1, 2)},
     **{f"db{i}": {"sipha_core_address": f"198.18.20.2{i}/24"} for i in (1, 2, 3)},
 }
 State = tuple[dict[str, list[str]], dict[str, Any], dict[str, dict[str, Any]]]
@@ -59,7 +60,7 @@ def test_a_good_cluster_has_no_findings() -> None:
         ("INV010", lambda s: s[1].update(sipha_domain="")),
         ("INV011", lambda s: s[1].update(sipha_waivers=["INV010"])),
         ("NET001", lambda s: s[2]["relay1"].update(sipha_core_address="198.18.20.12/24")),
-        ("NET002", lambda s: [s[2][h].update(sipha_core_address=f"198.18.10.{n}/24") for h, n in (("sip1", 111), ("sip2", 112))]),
+        ("NET002", lambda s: [s[2][h].update(sipha_core_address=f"198.18.10.{100 + n}/24") for n, h in enumerate(s[2])]),
         ("NET003", lambda s: s[2]["sip2"].update(sipha_core_address="198.18.21.12/24")),
         ("VIP001", lambda s: s[1].update(sipha_vips=[])),
         ("VIP002", lambda s: s[1]["sipha_vips"][0].update(address="198.18.10.255/24")),
@@ -68,6 +69,10 @@ def test_a_good_cluster_has_no_findings() -> None:
         ("VIP005", lambda s: s[1]["sipha_vips"][0].update(preferred=["sip3"])),
         ("DB001", lambda s: s[0].update(databases=["db1", "db2"])),
         ("DB002", lambda s: s[0].update(databases=["db1", "db2"], arbitrators=["db2"])),
+        ("MED001", lambda s: s[0].update(relays=[])),
+        ("MED001", lambda s: s[0].update(relays=["relay1"])),
+        ("MED002", lambda s: s[2]["relay2"].update(sipha_core_address="198.18.21.32/24")),
+        ("MED003", lambda s: s[2]["relay2"].update(sipha_public_address="198.18.11.32/24")),
         ("SEC001", lambda s: s[1].pop("sipha_secret_db_sst")),
         ("SEC002", lambda s: s[1].update(sipha_secret_auth_nonce="short-but-long-enough")),
         ("SEC003", lambda s: s[1].update(sipha_secret_ca_passphrase="short")),
@@ -83,6 +88,81 @@ def test_several_vips_are_refused_with_duplicates_named() -> None:
 
     found = judge(make(change))
     assert [f.id for f in found] == ["VIP004", "VIP004", "VIP006"]
+
+
+def internet(state: State, **relay2: str) -> None:
+    """Proxies at addresses of the Internet, relay1 too, relay2 at a private one."""
+    state[1]["sipha_vips"][0].update(address="9.9.9.10/24")
+    for number, host in enumerate(("sip1", "sip2", "relay1")):
+        state[2][host].update(sipha_public_address=f"9.9.9.1{number + 1}/24")
+    state[2]["relay2"].update(relay2)
+
+
+@pytest.mark.parametrize(
+    ("relays", "problem"),
+    [([], "it has no hosts, so phones behind NAT have no audio"), (["relay1"], "it has one host, and audio ends with it")],
+)
+def test_too_few_relays_are_said_in_words(relays: list[str], problem: str) -> None:
+    (finding,) = judge(make(lambda s: s[0].update(relays=relays)))
+    assert (finding.id, finding.host, finding.variable, finding.problem) == ("MED001", "", "group relays", problem)
+
+
+@pytest.mark.parametrize("kind", ["mediaproxy", "rtpengine"])
+def test_both_kinds_of_relay_have_the_rules_and_none_has_not(kind: str) -> None:
+    def change(state: State) -> None:
+        state[1]["sipha_media_relay"] = kind
+        state[0]["relays"] = ["relay1"]
+        state[2]["relay1"] = {"sipha_public_address": "198.18.11.31/24", "sipha_core_address": "198.18.21.31/24"}
+
+    assert ids(change) == ["MED001", "MED002", "MED003"]
+    kind = "none"
+    assert ids(change) == []
+
+
+def test_proxies_may_be_the_relays() -> None:
+    assert ids(lambda s: s[0].update(relays=["sip1", "sip2"])) == []
+
+
+@pytest.mark.parametrize(
+    ("relay2", "found"),
+    [
+        ({}, [("MED003", "sipha_public_address")]),
+        ({"sipha_public_address": "9.9.9.32/24"}, []),
+        ({"sipha_public_address": "8.8.8.32/24"}, []),
+        ({"sipha_advertised_address": "8.8.8.32"}, []),
+        ({"sipha_advertised_address": "10.0.0.32"}, [("MED003", "sipha_advertised_address")]),
+        ({"sipha_advertised_address": "100.64.0.32"}, [("MED003", "sipha_advertised_address")]),
+        ({"sipha_advertised_address": "8.8.8.32/24"}, [("INV003", "sipha_advertised_address")]),
+        ({"sipha_advertised_address": "relay2.example.org"}, [("INV003", "sipha_advertised_address")]),
+    ],
+)
+def test_phones_of_the_internet_need_relays_there(relay2: dict[str, str], found: list[tuple[str, str]]) -> None:
+    findings = judge(make(lambda s: internet(s, **relay2)))
+    assert [(f.id, f.variable) for f in findings] == found
+    assert {f.host for f in findings} <= {"relay2"}
+
+
+@pytest.mark.parametrize(
+    ("relay2", "found"),
+    [
+        ({"sipha_public_address": "198.18.11.32/24"}, ["MED003"]),
+        ({"sipha_public_address": "198.18.11.32/24", "sipha_advertised_address": "198.18.10.32"}, []),
+        ({"sipha_public_address": "8.8.8.32/24"}, []),
+        ({"sipha_advertised_address": "nonsense"}, ["INV003"]),
+    ],
+)
+def test_phones_of_a_private_network_need_relays_in_it(relay2: dict[str, str], found: list[str]) -> None:
+    assert ids(lambda s: s[2]["relay2"].update(relay2)) == found
+
+
+def test_without_a_public_network_there_is_nothing_to_compare_relays_with() -> None:
+    assert ids(lambda s: [s[2][h].pop("sipha_public_address") for h in ("sip1", "sip2")]) == ["INV002"]
+
+
+def test_media_goes_to_the_advertised_address() -> None:
+    hosts = make(lambda s: s[2]["relay1"].update(sipha_advertised_address="8.8.8.31")).as_dict()["hosts"]
+    assert [hosts[name]["media_address"] for name in ("relay1", "relay2", "db1")] == ["8.8.8.31", "198.18.10.32", ""]
+    assert hosts["relay1"]["public_address"] == "198.18.10.31"
 
 
 def test_two_databases_and_an_arbitrator_are_a_quorum() -> None:
@@ -104,11 +184,22 @@ def test_a_waiver_needs_its_id_and_keeps_its_reason() -> None:
 def test_priorities_are_distinct_follow_preference_and_leave_room_for_the_bonus() -> None:
     topology = make()
     priorities = topology.vips[0].priorities(topology.names("proxies"))
-    assert priorities == {"sip2": 200, "sip1": 199}
+    assert priorities == {"sip2": 238, "sip1": 237}
     many = [f"p{i:02}" for i in range(model.MAX_PROXIES)]
     spread = model.Vip("main", None, 1, ()).priorities(many)
     assert len(set(spread.values())) == model.MAX_PROXIES
     assert max(spread.values()) - min(spread.values()) < model.PRIORITY_HOLDER_BONUS
+
+
+def test_no_fault_alone_is_outweighed_and_all_together_leave_a_priority() -> None:
+    """VRRP knows 1 to 254; what a proxy loses is in the role, what it starts with in the model."""
+    role = yaml.safe_load((ROLES / "keepalived/vars/main.yml").read_text())
+    weights = {**role["__keepalived_all_weights"], "agent": role["__keepalived_agent_weight"]}
+    assert role["__keepalived_holder_bonus"] == model.PRIORITY_HOLDER_BONUS
+    assert model.PRIORITY_BASE + model.PRIORITY_HOLDER_BONUS <= 254
+    assert model.PRIORITY_BASE + sum(weights.values()) >= 1
+    enough = model.PRIORITY_HOLDER_BONUS + model.MAX_PROXIES - 1
+    assert {name for name, weight in weights.items() if -weight <= enough} == {"maintenance", "agent"}
 
 
 def test_the_fact_is_plain_data() -> None:

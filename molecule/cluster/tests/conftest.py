@@ -91,6 +91,7 @@ class Sleeper:
 
 @pytest.fixture(scope="session", autouse=True)
 def sleeper(lab: Lab) -> Sleeper:
+    lab.sql("DELETE FROM location")
     phone = Phone(lab, SLEEPER, 9998)  # no port that lab.port() gives to others
     assert phone.register(expires=3600).final("REGISTER") == 200
     return Sleeper(phone, time.monotonic())

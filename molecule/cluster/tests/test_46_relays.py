@@ -128,6 +128,14 @@ def test_the_check_passes_again(lab: Lab) -> None:
         host.check("nft delete table ip mine")
 
 
+def test_upgrades_wait_for_a_drain(lab: Lab) -> None:
+    """An unattended upgrade would stop the daemons and start none: the packages are held where a daemon of theirs runs."""
+    for names, part in ((lab.relays, "relay"), (lab.proxies, "dispatcher")):
+        for name in names:
+            held = set(lab.host(name).check("apt-mark showhold").split())
+            assert held == {"mediaproxy-common", f"mediaproxy-{part}", "python3-application", "python3-gnutls"}
+
+
 @pytest.fixture
 def tls(lab: Lab) -> Iterator[Host]:
     """A relay whose certificates may be spoilt; the running daemon has read the good ones."""

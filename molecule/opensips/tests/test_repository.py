@@ -98,6 +98,8 @@ def test_the_pinned_key_lets_the_packages_in(host: testinfra.host.Host, fingerpr
         assert "trusted" not in source.lower()
     finally:
         # back to what the other tests expect: local packages, and a rendered script
-        host.run("mv /srv/sipha-opensips.sources /etc/apt/sources.list.d/; rm -f /etc/apt/sources.list.d/opensips.sources; apt-get update -qq")
+        host.run(
+            "mv /srv/sipha-opensips.sources /etc/apt/sources.list.d/; rm -f /etc/apt/sources.list.d/opensips.sources; apt-get update -qq"
+        )
         healed = [play(tmp_path, NAME, {}, {}, entry=entry).returncode for entry in ("install.yml", "configure.yml")]
     assert healed == [0, 0]

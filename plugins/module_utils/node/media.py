@@ -1,7 +1,8 @@
-"""Media control as a proxy sees it: Mediaproxy's dispatcher (management interface, JSON lines over TLS) and RTPEngine (ng protocol, UDP)."""
+"""Media control as a proxy sees it: Mediaproxy's dispatcher (management, lines of JSON over TLS) and RTPEngine (ng protocol, UDP)."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import secrets
 import select
@@ -42,8 +43,8 @@ class Dispatcher:
     def __init__(self, address: str, port: int, identity: Identity, timeout: float = 3.0) -> None:
         self.where = f"dispatcher {address}:{port}"
         try:
-            plain = socket.create_connection((address, port), timeout)
-            self._connection = identity.context().wrap_socket(plain)
+            context = identity.context()
+            self._connection = context.wrap_socket(socket.create_connection((address, port), timeout))
         except (OSError, ValueError) as error:  # ssl.SSLError is an OSError; ValueError: a key that does not fit
             raise MediaError(f"{self.where}: {error}") from error
         self._rest = b""
@@ -55,10 +56,8 @@ class Dispatcher:
         self.close()
 
     def close(self) -> None:
-        try:  # the polite way: the daemon logs a warning for every other
+        with contextlib.suppress(OSError):  # the polite way: the daemon logs a warning for every other
             self._connection.sendall(b"quit\r\n")
-        except OSError:
-            pass
         self._connection.close()
 
     def is_gone(self) -> bool:
@@ -118,17 +117,11 @@ def parse_summary(text: str, where: str = "dispatcher") -> list[Relay]:
     """What `summary` says, sorted by address."""
     relays = []
     for row in _json_list(text, where):
-        if "ip" not in row or "status" not in row:
-            raise MediaError(f"{where}: a relay without ip or status: {row!r}")
-        relays.append(
-            Relay(
-                str(row["ip"]),
-                str(row["status"]),
-                str(row.get("version", "")),
-                int(row.get("uptime", 0)),
-                int(row.get("session_count", 0)),
-            )
-        )
+        try:
+            uptime, sessions = int(row.get("uptime", 0)), int(row.get("session_count", 0))
+            relays.append(Relay(str(row["ip"]), str(row["status"]), str(row.get("version", "")), uptime, sessions))
+        except (KeyError, TypeError, ValueError) as error:
+            raise MediaError(f"{where}: not a relay: {row!r}") from error
     return sorted(relays, key=lambda relay: relay.ip)
 
 
@@ -145,12 +138,12 @@ def differences(seen: Iterable[Relay], known: Mapping[str, Collection[str]], exp
     rows = list(seen)
     status = {name_of(relay, known): relay.status for relay in rows}
     names = sorted(known if expected is None else expected)
-    found = [
-        f"relay {name} is {'not connected' if name not in status else status[name]}" for name in names if status.get(name) != "active"
-    ]
+    found = [f"relay {name} is {status.get(name, 'not connected')}" for name in names if status.get(name) != "active"]
     if expected is not None:
         return found
-    return found + [f"relay {relay.ip} is connected, but not in the group relays" for relay in rows if not name_of(relay, known)]
+    # One that was taken out of the group goes on, halting, until its last call has ended.
+    strangers = [relay for relay in rows if not name_of(relay, known) and relay.status != "halting"]
+    return found + [f"relay {relay.ip} is connected, but not in the group relays" for relay in strangers]
 
 
 def spare(views: Iterable[Iterable[Relay]], without: Collection[str]) -> int:

@@ -30,6 +30,7 @@ def relays_reachable(topology: Topology) -> Iterator[Finding]:
     if topology.settings.get("sipha_media_relay") not in RELAYING:
         return
     core, public = topology.network("core"), topology.network("public")
+    unread = {(f.host, f.variable) for f in topology.findings}
     phones_are_public = any(vip.address and vip.address.ip.is_global for vip in topology.vips)
     for relay in topology.group("relays"):
         if core and relay.core and relay.core.ip not in core:
@@ -42,14 +43,14 @@ def relays_reachable(topology: Topology) -> Iterator[Finding]:
                 "Give the relay an address in that network, or waive MED002 with the reason when the two are routed",
             )
         address = relay.media_address
-        if not address or address.is_global or (relay.advertised is None and public and address in public and not phones_are_public):
+        if not address or address.is_global or (relay.name, "sipha_advertised_address") in unread:
             continue
         if phones_are_public:
             problem = f"phones reach the VIP from the Internet, but their audio would be sent to {address}, which is private"
-        elif relay.advertised is not None:
-            continue
-        else:
+        elif relay.advertised is None and public and address not in public:
             problem = f"{address} is neither in the public network {public} nor a public address, so phones can't be expected to reach it"
+        else:
+            continue
         yield Finding(
             "MED003",
             "error",
