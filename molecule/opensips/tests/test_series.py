@@ -72,7 +72,7 @@ def test_the_parser_accepts_the_script(engine: tuple[str, testinfra.host.Host]) 
 def test_the_parser_is_heard(engine: tuple[str, testinfra.host.Host]) -> None:
     """The negative control of what looks for complaints: a parameter that the relay's module does not have."""
     _, host = engine
-    host.check_output("cp /etc/opensips/opensips.cfg /etc/opensips/kept.cfg")
+    host.check_output("cp -p /etc/opensips/opensips.cfg /etc/opensips/kept.cfg")
     try:
         host.check_output('sed -i \'s/"mediaproxy_timeout"/"mediaproxy_patience"/\' /etc/opensips/opensips.cfg')
         # said by the module's check, and with its place by the parser
