@@ -42,10 +42,13 @@ def _topology(hostvars: Any, groups: Mapping[str, Sequence[str]]) -> Topology:
 
 
 def known_variables(roles: Path = ROLES) -> tuple[set[str], tuple[str, ...]]:
-    """All variables that any role documents in its argument_specs, and the prefixes that are ours."""
+    """All variables that any role documents in its argument_specs, and the prefixes that are ours.
+
+    A role without defaults has nothing that a user sets, and claims no prefix."""
     known, prefixes = set(INTERNAL), ["sipha_"]
     for specs in sorted(roles.glob("*/meta/argument_specs.yml")):
-        prefixes.append(specs.parents[1].name + "_")
+        if (specs.parents[1] / "defaults/main.yml").exists():
+            prefixes.append(specs.parents[1].name + "_")
         for entry in (yaml.safe_load(specs.read_text()).get("argument_specs") or {}).values():
             known.update((entry or {}).get("options") or {})
     return known, tuple(prefixes)

@@ -220,6 +220,7 @@ def test_what_roles_document_is_what_is_known() -> None:
     known, prefixes = known_variables()
     assert {"sipha_domain", "opensips_udp_workers", "galera_gcache_size"} <= known
     assert {"sipha_", "opensips_", "keepalived_"} <= set(prefixes)
+    assert "unit_" not in prefixes
     # every choice and default of the model is documented
     assert {*model.CHOICES, *model.DEFAULTS, *model.SECRETS} <= known
 

@@ -26,10 +26,10 @@ def relays(lab: Lab) -> set[str]:
 @pytest.fixture(scope="module")
 def long_call(lab: Lab) -> Iterator[tuple[MediaPhone, MediaPhone, str, float]]:
     """A call that is up while the tests before its own run: they wait for nobody, and it becomes long meanwhile."""
-    with call(lab, "dave", "erin", seconds=900) as (dave, erin, call_id):
-        for phone in (dave, erin):
+    with call(lab, "grace", "heidi", seconds=900) as (grace, heidi, call_id):
+        for phone in (grace, heidi):
             phone.mark()
-        yield dave, erin, call_id, time.monotonic()
+        yield grace, heidi, call_id, time.monotonic()
 
 
 def test_audio_both_ways_through_two_nats(lab: Lab, relays: set[str], long_call: object, media_carrier: MediaPhone) -> None:
@@ -166,12 +166,12 @@ def test_no_new_call_is_lost_to_a_frozen_relay(lab: Lab, bob: Phone, relays: set
 
 def test_a_long_call_keeps_its_audio(lab: Lab, relays: set[str], long_call: tuple[MediaPhone, MediaPhone, str, float]) -> None:
     """The kernel's tracking of the relay that has it is asked as well: bytes counted there are what keeps the call."""
-    dave, erin, call_id, began = long_call
+    grace, heidi, call_id, began = long_call
     until(lambda: time.monotonic() - began, lambda age: age > LONG, LONG, "a call that is long")
-    media_ok(dave, erin, through=relays)
+    media_ok(grace, heidi, through=relays)
     stream = session(lab, lab.holder(), call_id)["streams"][0]
     assert (stream["caller_bytes"] > 1_000_000, stream["callee_bytes"] > 1_000_000) == (True, True)
-    ended(dave, erin)
+    ended(grace, heidi)
     assert int(lab.one_cdr(call_id, 200)["duration"]) >= LONG
 
 
