@@ -29,10 +29,11 @@ s.bind(("0.0.0.0", port))
 s.setblocking(False)
 body = b"\x80\x08" + bytes(10) + b"\xd5" * 188
 sent = got = 0
-begin = time.monotonic()
+# Both ends are there before the first packet: they begin at a given time, by the clock that they share.
+begin = time.monotonic() + float(sys.argv[6]) - time.time()
 end = begin + seconds + 1
 while (now := time.monotonic()) < end:
-    due = int(min(now - begin, seconds) * rate) - sent
+    due = int(max(0, min(now - begin, seconds)) * rate) - sent
     for _ in range(min(due, 64)):
         s.sendto(body, (peer, peer_port))
         sent += 1
@@ -105,8 +106,10 @@ def busy() -> float:
 
 def run(rate: int, to_a: tuple[str, int], to_b: tuple[str, int]) -> tuple[float, float, int]:
     """Both ends send at half of the rate; returns the share lost, the machine's busy seconds per packet, and the packets that arrived."""
+    start = time.time() + 1
+    ends = [on(host, END, 20000, *target, rate // 2, SECONDS, start) for (host, _), target in ((A, to_a), (B, to_b))]
+    time.sleep(max(0.0, start - 0.1 - time.time()))
     before = busy()
-    ends = [on(host, END, 20000, *target, rate // 2, SECONDS) for (host, _), target in ((A, to_a), (B, to_b))]
     (sent_a, got_a), (sent_b, got_b) = (map(int, output(end).split()) for end in ends)
     worked = busy() - before
     sent, got = sent_a + sent_b, got_a + got_b
