@@ -50,7 +50,7 @@ class Settings:
     media_relays: list[str] = field(default_factory=list)
     media_identity: dict[str, str] = field(default_factory=dict)
     media_interval: float = 3.0
-    media_fall: int = 3
+    media_fall: int = 2
     media_rise: int = 2
 
     @classmethod
