@@ -114,12 +114,14 @@ class Capture:
     process: subprocess.Popen[str]
     seen: list[dict[str, Any]] = field(default_factory=list)
     ready: threading.Event = field(default_factory=threading.Event)
+    began: float = 0.0  # seconds since the epoch, as the time of each entry; it ends `seconds` later
 
     def follow(self) -> None:
         assert self.process.stdout
         for line in self.process.stdout:
             entry = json.loads(line) if line.startswith("{") else {"error": line}
             if "ready" in entry:
+                self.began = time.time()
                 self.ready.set()
             elif "text" in entry:
                 self.seen.append(entry)
