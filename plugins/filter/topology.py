@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -30,15 +31,27 @@ def _plain(value: Any) -> Any:
     return value
 
 
+@cache
+def role_defaults(roles: Path = ROLES) -> dict[str, Any]:
+    """The roles' own defaults, as written: templates in them are left to the model, which takes them as unknown."""
+    defaults: dict[str, Any] = {}
+    for path in sorted(roles.glob("*/defaults/main.yml")):
+        defaults.update(yaml.safe_load(path.read_text()) or {})
+    return defaults
+
+
 def _topology(hostvars: Any, groups: Mapping[str, Sequence[str]]) -> Topology:
+    hosts: dict[str, Any] = {}
+
     def read(host: str, variable: str) -> Any:
         try:
-            variables = hostvars[host]
-            return _plain(variables[variable]) if variable in variables else None
+            if host not in hosts:  # Ansible works out all variables of a host at each look
+                hosts[host] = hostvars[host]
+            return _plain(hosts[host][variable]) if variable in hosts[host] else None
         except (AnsibleError, UndefinedError, KeyError) as error:
             raise ValueError(str(error).splitlines()[0]) from error
 
-    return build(groups, read)
+    return build(groups, read, role_defaults())
 
 
 def known_variables(roles: Path = ROLES) -> tuple[set[str], tuple[str, ...]]:

@@ -20,10 +20,10 @@ GROUPS = {"proxies": ["sip1", "sip2"], "databases": ["db1", "db2", "db3"], "arbi
 EVERYWHERE: dict[str, Any] = {
     "sipha_domain": "sip.example.org",
     "sipha_vips": [{"name": "main", "address": "198.18.10.10/24", "router_id": 51, "preferred": ["sip2", "sip1"]}],
-    "sipha_secret_db_engine": "e" * 24,
-    "sipha_secret_db_sst": "s" * 24,
-    "sipha_secret_auth_nonce": "n" * 32,
-    "sipha_secret_ca_passphrase": "c" * 24,
+    "sipha_secret_db_engine": "engine-Kq7vXw2bTz9m",
+    "sipha_secret_db_sst": "sst-Hn4rPd8cLy6fGj",
+    "sipha_secret_auth_nonce": "nonce-Zb5sMt3gWk8pXv2dRc7hQn4jLy",
+    "sipha_secret_ca_passphrase": "ca-Vf6kBw9xNr3tDm",
 }
 HOSTS: dict[str, dict[str, Any]] = {
     "sip1": {"sipha_public_address": "198.18.10.11/24", "sipha_core_address": "198.18.20.11/24"},
@@ -175,7 +175,7 @@ def test_two_databases_and_an_arbitrator_are_a_quorum() -> None:
 def test_a_waiver_needs_its_id_and_keeps_its_reason() -> None:
     def change(state: State) -> None:
         state[0].update(databases=["db1", "db2"])
-        state[1].update(sipha_waivers={"DB001": "only a laptop", "INV001": "unused"})
+        state[1].update(sipha_waivers={"DB001": "only a laptop"})
 
     (finding,) = judge(make(change))
     assert (finding.severity, finding.waived) == ("warning", "only a laptop")

@@ -7,11 +7,12 @@ from ipaddress import IPv4Address, IPv4Interface
 from typing import Any
 
 from .model import DEFAULTS, GROUPS, SECRETS, Finding, Host, Topology, Vip
+from .variables import CLUSTER, KINDS, VARIABLES, Variable, parse, wrong_range
 
 # read(host, variable) -> value or None; raises ValueError when the variable's template can't be resolved
 Reader = Callable[[str, str], Any]
 
-CLUSTER_VARIABLES = (*DEFAULTS, "sipha_domain", "sipha_vips", "sipha_waivers")
+CLUSTER_VARIABLES = (*DEFAULTS, "sipha_domain", "sipha_vips", "sipha_waivers", "sipha_planned_calls")
 
 
 def _interface(value: Any, host: str, variable: str, findings: list[Finding]) -> IPv4Interface | None:
@@ -94,8 +95,52 @@ def _vips(value: Any, findings: list[Finding]) -> tuple[Vip, ...]:
     return tuple(vips)
 
 
-def build(groups: Mapping[str, Sequence[str]], read: Reader) -> Topology:
-    """Build the model. Reads each variable through `read`, so that the caller decides how templates are resolved."""
+def _judged(value: Any, variable: Variable) -> tuple[Any, tuple[str, str, str] | None]:
+    """The parsed value, or None and (rule, problem, remedy)."""
+    parsed = parse(value, variable)
+    if parsed is None:
+        text = repr(value) if len(repr(value)) <= 40 else repr(value)[:37] + "..."
+        return None, ("INV012", f"{text} is not {KINDS[variable.kind]}", f"Set it to {KINDS[variable.kind]}, or remove it for the default")
+    wanted = wrong_range(parsed, variable)
+    if wanted:
+        return None, ("INV013", f"{value} is out of range", f"Set it to {wanted}")
+    return parsed, None
+
+
+def _role_variables(membership: Mapping[str, Sequence[str]], read: Reader, findings: list[Finding]) -> dict[str, dict[str, Any]]:
+    """What the inventory sets, by host. One finding for a wrong value that all hosts share."""
+    values: dict[str, dict[str, Any]] = {host: {} for host in membership}
+    for name, variable in VARIABLES.items():
+        users = [host for host in membership if not set(variable.groups).isdisjoint(membership[host])]
+        wrong: dict[tuple[str, str, str], list[str]] = {}
+        for host in users:
+            try:
+                value = read(host, name)
+            except ValueError:
+                # Not an error: a role may resolve it later, with facts that are not there yet. Rules take it as unknown.
+                values[host][name] = None
+                continue
+            if value is None:
+                continue
+            values[host][name], problem = _judged(value, variable)
+            if problem:
+                wrong.setdefault(problem, []).append(host)
+        for (rule, text, remedy), hosts in wrong.items():
+            for host in [""] if len(hosts) == len(users) else sorted(hosts):
+                findings.append(Finding(rule, "error", host, name, text, remedy))
+    return values
+
+
+def _defaults(defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Parsed like the inventory's own values; what is no plain value (a template) is left out."""
+    known = {name: _judged(defaults[name], variable)[0] for name, variable in VARIABLES.items() if defaults.get(name) is not None}
+    return {name: value for name, value in known.items() if value is not None and "{{" not in str(value)}
+
+
+def build(groups: Mapping[str, Sequence[str]], read: Reader, defaults: Mapping[str, Any] | None = None) -> Topology:
+    """Build the model. Reads each variable through `read`, so that the caller decides how templates are resolved.
+
+    `defaults` are the roles' own; rules about variables without a known value say nothing."""
     findings: list[Finding] = []
     membership: dict[str, list[str]] = {}
     for group in GROUPS:
@@ -142,6 +187,12 @@ def build(groups: Mapping[str, Sequence[str]], read: Reader) -> Topology:
                 )
             )
 
+    for variable, wanted in CLUSTER.items():
+        if settings.get(variable) is not None:
+            settings[variable], problem = _judged(settings[variable], wanted)
+            if problem:
+                findings.append(Finding(problem[0], "error", "", variable, *problem[1:]))
+
     proxies = sorted(h for h, g in membership.items() if "proxies" in g)
     hosts = {}
     for name, member_of in membership.items():
@@ -152,9 +203,11 @@ def build(groups: Mapping[str, Sequence[str]], read: Reader) -> Topology:
             public=_interface(get(name, "sipha_public_address"), name, "sipha_public_address", findings),
             core_interface=str(get(name, "sipha_core_interface") or ""),
             public_interface=str(get(name, "sipha_public_interface") or ""),
-            public_gateway=str(get(name, "sipha_public_gateway") or ""),
+            public_gateway=str(_address(get(name, "sipha_public_gateway"), name, "sipha_public_gateway", findings) or ""),
             advertised=_address(get(name, "sipha_advertised_address"), name, "sipha_advertised_address", findings),
+            failure_domain=str(get(name, "sipha_failure_domain") or ""),
             node_id=proxies.index(name) + 1 if name in proxies else 0,
         )
     vips = _vips(settings.get("sipha_vips"), findings)
-    return Topology(settings=settings, hosts=hosts, vips=vips, findings=tuple(findings))
+    variables = _role_variables(membership, read, findings)
+    return Topology(settings, hosts, vips, tuple(findings), variables, _defaults(defaults or {}))

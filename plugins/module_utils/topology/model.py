@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import Any
@@ -26,6 +27,7 @@ DEFAULTS: dict[str, Any] = {
     "sipha_database": "galera",
     "sipha_time_sync": "chrony",
     "sipha_registrar_mode": "sql_only",
+    "sipha_nat_timeout": 30,
 }
 SECRETS = (
     "sipha_secret_db_engine",
@@ -74,6 +76,7 @@ class Host:
     public_interface: str = ""
     public_gateway: str = ""
     advertised: IPv4Address | None = None  # what phones see when the public address is behind a 1:1 NAT
+    failure_domain: str = ""  # what fails together: a hypervisor, a rack, a site; "" = not said
     node_id: int = 0  # 1.. among the sorted proxies, 0 for other hosts
 
     @property
@@ -93,6 +96,7 @@ class Host:
             "public_interface": self.public_interface,
             "public_gateway": self.public_gateway,
             "media_address": str(self.media_address or ""),
+            "failure_domain": self.failure_domain,
             "node_id": self.node_id,
         }
 
@@ -121,9 +125,26 @@ class Topology:
     hosts: dict[str, Host]
     vips: tuple[Vip, ...] = ()
     findings: tuple[Finding, ...] = field(default=())  # what could not be read at all
+    variables: Mapping[str, Mapping[str, Any]] = field(
+        default_factory=dict
+    )  # by host: role variables the inventory sets; None is unreadable
+    defaults: Mapping[str, Any] = field(default_factory=dict)  # of role variables
+
+    def value(self, host: str, variable: str) -> Any:
+        """A role variable on a host, or its default; None when it is not known."""
+        own = self.variables.get(host, {})
+        return own[variable] if variable in own else self.defaults.get(variable)
+
+    def number(self, host: str, variable: str) -> float | None:
+        value = self.value(host, variable)
+        return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
 
     def group(self, name: str) -> list[Host]:
         return [self.hosts[n] for n in sorted(self.hosts) if name in self.hosts[n].groups]
+
+    def users(self, groups: Sequence[str]) -> list[str]:
+        """Names of the hosts that are in any of these groups."""
+        return [name for name, host in self.hosts.items() if not set(groups).isdisjoint(host.groups)]
 
     def names(self, group: str) -> list[str]:
         return [h.name for h in self.group(group)]

@@ -1,275 +1,43 @@
-"""Rules over a Topology. Each is a small function that yields findings; ids never change meaning."""
+"""All rules over a Topology, and the judgement. Rules are in rules_*.py by family; ids never change meaning."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from .media import relays_exist, relays_reachable
-from .model import CHOICES, MAX_PROXIES, NONCE_SECRET_LENGTH, REQUIRED_GROUPS, SECRETS, Finding, Topology
-
-Rule = Callable[[Topology], Iterator[Finding]]
-
-
-def required_groups(topology: Topology) -> Iterator[Finding]:
-    """INV001: without proxies and databases there is no cluster."""
-    for group in REQUIRED_GROUPS:
-        if not topology.group(group):
-            yield Finding("INV001", "error", "", f"group {group}", "it is missing or empty", f"Put hosts into the group {group}")
-
-
-def two_proxies(topology: Topology) -> Iterator[Finding]:
-    """INV007: one proxy can't fail over; VRRP priorities leave room for a bounded number."""
-    count = len(topology.group("proxies"))
-    if count == 1:
-        yield Finding(
-            "INV007",
-            "error",
-            "",
-            "group proxies",
-            "it has one host, so there is nowhere to fail over to",
-            "Add a second",
-        )
-    if count > MAX_PROXIES:
-        yield Finding(
-            "INV007",
-            "error",
-            "",
-            "group proxies",
-            f"it has {count} hosts, more than the {MAX_PROXIES} that VRRP priorities leave room for",
-            "Make two clusters",
-        )
-
-
-def addresses_present(topology: Topology) -> Iterator[Finding]:
-    """INV002: every host needs a core address, proxies and relays a public one as well."""
-    unread = {(f.host, f.variable) for f in topology.findings}
-    for host in topology.hosts.values():
-        wanted = [("sipha_core_address", host.core)]
-        if {"proxies", "relays"} & set(host.groups):
-            wanted.append(("sipha_public_address", host.public))
-        for variable, value in wanted:
-            if value is None and (host.name, variable) not in unread:
-                yield Finding(
-                    "INV002",
-                    "error",
-                    host.name,
-                    variable,
-                    "it is missing",
-                    "Set it in the inventory to the host's address with prefix, like 198.18.20.11/24",
-                )
-
-
-def options(topology: Topology) -> Iterator[Finding]:
-    """INV005: a choice that does not exist."""
-    for variable, allowed in CHOICES.items():
-        value = topology.settings.get(variable)
-        if value not in allowed:
-            yield Finding(
-                "INV005",
-                "error",
-                "",
-                variable,
-                f"'{value}' is not known here",
-                f"Set it to one of: {', '.join(allowed)}",
-            )
-
-
-def domain(topology: Topology) -> Iterator[Finding]:
-    """INV010: the SIP domain is the realm of every subscriber."""
-    if not topology.settings.get("sipha_domain"):
-        yield Finding("INV010", "error", "", "sipha_domain", "it is missing", "Set it to the SIP domain, like sip.example.org")
-
-
-def secrets(topology: Topology) -> Iterator[Finding]:
-    """SEC001: there are no default passwords."""
-    for variable in SECRETS:
-        value = topology.settings.get(variable)
-        if not value:
-            yield Finding("SEC001", "error", "", variable, "it is missing", "Run playbooks/secrets.yml once for this inventory")
-        elif variable == "sipha_secret_auth_nonce" and len(str(value)) != NONCE_SECRET_LENGTH:
-            yield Finding(
-                "SEC002",
-                "error",
-                "",
-                variable,
-                f"it has {len(str(value))} characters, the engine takes exactly {NONCE_SECRET_LENGTH}",
-                "Remove it and run playbooks/secrets.yml",
-            )
-        elif len(str(value)) < 16:
-            yield Finding("SEC003", "error", "", variable, "it is shorter than 16 characters", "Use a longer one")
-
-
-def duplicate_addresses(topology: Topology) -> Iterator[Finding]:
-    """NET001: one address, one owner."""
-    owner: dict[object, str] = {}
-    for host, variable, address in topology.addresses():
-        if address in owner:
-            yield Finding(
-                "NET001",
-                "error",
-                host,
-                variable,
-                f"{address} already belongs to {owner[address]}",
-                "Give each host its own address",
-            )
-        owner.setdefault(address, host)
-
-
-def separate_networks(topology: Topology) -> Iterator[Finding]:
-    """NET002: public and core are two networks."""
-    public, core = topology.network("public"), topology.network("core")
-    if public and core and public.overlaps(core):
-        yield Finding(
-            "NET002",
-            "error",
-            "",
-            "sipha_public_address, sipha_core_address",
-            f"the public network {public} and the core network {core} overlap",
-            "Use two separate networks",
-        )
-
-
-def proxies_share_networks(topology: Topology) -> Iterator[Finding]:
-    """NET003: VRRP works inside one segment."""
-    for kind in ("public", "core"):
-        network = topology.network(kind)
-        for host in topology.group("proxies"):
-            address = host.public if kind == "public" else host.core
-            if network and address and address.network != network:
-                yield Finding(
-                    "NET003",
-                    "error",
-                    host.name,
-                    f"sipha_{kind}_address",
-                    f"{address} is not in {network}, the {kind} network of the other proxies",
-                    "Put all proxies into the same network",
-                )
-
-
-def vip_rules(topology: Topology) -> Iterator[Finding]:
-    """VIP002-VIP006: inside the public subnet, nobody's own address, unique, known preferences."""
-    network = topology.network("public")
-    proxies = topology.names("proxies")
-    owners = {address: host for host, _, address in topology.addresses()}
-    seen: dict[object, str] = {}
-    for vip in topology.vips:
-        if vip.address and network and (vip.address.ip not in network or vip.address.network != network):
-            yield Finding(
-                "VIP002",
-                "error",
-                "",
-                "sipha_vips",
-                f"VIP {vip.name} {vip.address} is not in the proxies' public network {network}",
-                "Choose a free address of that network, with its prefix length",
-            )
-        elif (
-            vip.address
-            and network
-            and network.prefixlen < 31
-            and vip.address.ip
-            in (
-                network.network_address,
-                network.broadcast_address,
-            )
-        ):
-            yield Finding(
-                "VIP002",
-                "error",
-                "",
-                "sipha_vips",
-                f"VIP {vip.name} {vip.address} is the network or broadcast address of {network}",
-                "Choose a host address",
-            )
-        if vip.address and vip.address.ip in owners:
-            yield Finding(
-                "VIP003",
-                "error",
-                "",
-                "sipha_vips",
-                f"VIP {vip.name} {vip.address.ip} is the own address of {owners[vip.address.ip]}",
-                "Choose an address that no host owns",
-            )
-        for what, key in (("address", vip.address and vip.address.ip), ("router_id", vip.router_id or None)):
-            if key is not None and key in seen:
-                yield Finding(
-                    "VIP004",
-                    "error",
-                    "",
-                    "sipha_vips",
-                    f"VIP {vip.name} has the {what} {key} of VIP {seen[key]}",
-                    f"Give each VIP its own {what}",
-                )
-            if key is not None:
-                seen.setdefault(key, vip.name)
-        for name in vip.preferred:
-            if name not in proxies:
-                yield Finding(
-                    "VIP005",
-                    "error",
-                    "",
-                    "sipha_vips",
-                    f"VIP {vip.name} prefers {name}, which is not in the group proxies",
-                    f"Name proxies: {', '.join(proxies)}",
-                )
-    if len(topology.vips) > 1:
-        yield Finding(
-            "VIP006",
-            "error",
-            "",
-            "sipha_vips",
-            f"it has {len(topology.vips)} VIPs, but the engine's NAT pings can follow the holder of one only",
-            "Keep one VIP",
-        )
-
-
-def quorum(topology: Topology) -> Iterator[Finding]:
-    """DB001: an even number of votes can't survive half of them."""
-    data, arbitrators = len(topology.group("databases")), len(topology.group("arbitrators"))
-    if data and (data + arbitrators) % 2 == 0:
-        yield Finding(
-            "DB001",
-            "error",
-            "",
-            "group databases",
-            f"{data} databases and {arbitrators} arbitrators are an even number of votes: "
-            "when half of them are away, the other half stops too",
-            "Use three databases, or two and a host in the group arbitrators",
-        )
-    elif data == 1:
-        yield Finding("DB001", "error", "", "group databases", "one database is no cluster", "Use three, or two and an arbitrator")
-    for host in topology.group("arbitrators"):
-        if "databases" in host.groups:
-            yield Finding(
-                "DB002",
-                "error",
-                host.name,
-                "group arbitrators",
-                "it is a database as well, so its loss takes two votes",
-                "Use a host without a database",
-            )
-
-
-RULES: tuple[Rule, ...] = (
-    required_groups,
-    two_proxies,
-    addresses_present,
-    options,
-    domain,
-    secrets,
-    duplicate_addresses,
-    separate_networks,
-    proxies_share_networks,
-    vip_rules,
-    quorum,
-    relays_exist,
-    relays_reachable,
+from . import (
+    rules_capacity,
+    rules_database,
+    rules_inventory,
+    rules_media,
+    rules_network,
+    rules_placement,
+    rules_script,
+    rules_security,
+    rules_timers,
+    rules_vrrp,
 )
+from .model import Finding, Topology
+from .rule import Rule
+
+FAMILIES: tuple[tuple[str, tuple[Rule, ...]], ...] = (
+    ("The inventory itself", rules_inventory.RULES),
+    ("Addresses and networks", rules_network.RULES),
+    ("VIPs and VRRP", rules_vrrp.RULES),
+    ("The database", rules_database.RULES),
+    ("Where hosts are", rules_placement.RULES),
+    ("The engine's script and sockets", rules_script.RULES),
+    ("Media relays", rules_media.RULES),
+    ("Timers that fit each other", rules_timers.RULES),
+    ("Capacity", rules_capacity.RULES),
+    ("Security and versions", rules_security.RULES),
+)
+RULES: tuple[Rule, ...] = tuple(rule for _, rules in FAMILIES for rule in rules)
 
 
 def unknown_variables(defined: Mapping[str, Iterable[str]], known: set[str], prefixes: tuple[str, ...]) -> list[Finding]:
-    """INV004: a variable with one of our prefixes that nothing reads (a misspelling would be silent otherwise)."""
+    """INV004: a variable with one of our prefixes that nothing reads."""
     where: dict[str, list[str]] = {}
     for host, names in defined.items():
         for name in names:
@@ -278,17 +46,41 @@ def unknown_variables(defined: Mapping[str, Iterable[str]], known: set[str], pre
     findings = []
     for name, hosts in sorted(where.items()):
         close = difflib.get_close_matches(name, sorted(known), n=1)
-        findings.append(
-            Finding(
-                "INV004",
-                "error",
-                "" if len(hosts) > 1 else hosts[0],
-                name,
-                "nothing reads this variable",
-                f"Did you mean {close[0]}" if close else "Remove it, or give it a prefix of your own",
-            )
-        )
+        remedy = f"Did you mean {close[0]}" if close else "Remove it, or give it a prefix of your own"
+        findings.append(Finding("INV004", "error", "" if len(hosts) > 1 else hosts[0], name, "nothing reads this variable", remedy))
     return findings
+
+
+def _waive(findings: list[Finding], waivers: Mapping[object, object]) -> list[Finding]:
+    """Waived findings become warnings that say why; a waiver that does nothing is a finding itself."""
+    rules = {rule.id: rule for rule in RULES}
+    found = {finding.id for finding in findings}
+    reasons: dict[str, str] = {}
+    about: list[Finding] = []
+
+    def wrong(identity: str, severity: str, problem: str, remedy: str) -> None:
+        about.append(Finding(identity, severity, "", "sipha_waivers", problem, remedy))
+
+    for key, value in waivers.items():
+        name, reason = str(key), str(value if value is not None else "").strip()
+        if name not in rules and name not in found:
+            close = difflib.get_close_matches(name.upper(), sorted(rules), n=1)
+            guess = f"Did you mean {close[0]}" if close else "Remove it; docs/rules.md lists them"
+            wrong("INV014", "error", f"there is no rule {name[:40]}", guess)
+        elif name in rules and not rules[name].waivable:
+            wrong(
+                "INV017",
+                "error",
+                f"{name} can't be waived: the roles can't work with what it finds",
+                f"Correct what {name} finds, remove it here",
+            )
+        elif not reason:
+            wrong("INV015", "error", f"{name} has no reason", f"Say why, like {{{name}: only a laptop}}")
+        elif name not in found and name != "INV016":
+            wrong("INV016", "warning", f"nothing was found by {name}", "Remove it")
+        else:
+            reasons[name] = reason
+    return [replace(f, severity="warning", waived=reasons[f.id]) if f.id in reasons else f for f in [*findings, *about]]
 
 
 def judge(topology: Topology, extra: Iterable[Finding] = ()) -> list[Finding]:
@@ -300,5 +92,4 @@ def judge(topology: Topology, extra: Iterable[Finding] = ()) -> list[Finding]:
     if not isinstance(waivers, Mapping):
         findings.append(Finding("INV011", "error", "", "sipha_waivers", "it is not a mapping", "Set it to {rule id: reason}"))
         waivers = {}
-    judged = [replace(f, severity="warning", waived=str(waivers[f.id])) if waivers.get(f.id) else f for f in findings]
-    return sorted(judged, key=lambda f: (f.severity != "error", f.id, f.host, f.variable))
+    return sorted(_waive(findings, waivers), key=lambda f: (f.severity != "error", f.id, f.host, f.variable))

@@ -1,0 +1,153 @@
+"""Every rule has a broken inventory that trips it and no other; a good one trips none."""
+
+from __future__ import annotations
+
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ansible_collections.sipha.cluster.plugins.filter.topology import ROLES, known_variables, role_defaults
+from ansible_collections.sipha.cluster.plugins.module_utils.topology.model import Finding
+from ansible_collections.sipha.cluster.plugins.module_utils.topology.rules import RULES
+from ansible_collections.sipha.cluster.plugins.module_utils.topology.variables import CLUSTER, VARIABLES, parse
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from topology_inventories import BROKEN, base, judged, overlaid
+
+EXAMPLES = sorted((ROLES.parent / "inventories/examples").iterdir())
+
+
+def test_the_base_has_no_findings() -> None:
+    assert judged(base()) == []
+
+
+@pytest.mark.parametrize("path", BROKEN, ids=lambda p: p.stem)
+def test_a_broken_inventory_trips_its_rule_and_no_other(path: Path) -> None:
+    overlay = yaml.safe_load(path.read_text())
+    found = [finding for finding in judged(overlaid(overlay)) if not finding.waived]
+    assert {finding.id for finding in found} == {path.stem}, [str(finding) for finding in found]
+    wanted = overlay["expect"]
+    assert {finding.severity for finding in found} == {wanted["severity"]}
+    assert (wanted["host"], wanted["variable"]) in {(finding.host, finding.variable) for finding in found}
+    assert all(finding.problem and finding.remedy for finding in found)
+
+
+def test_every_rule_has_its_broken_inventory() -> None:
+    assert [path.stem for path in BROKEN] == sorted(rule.id for rule in RULES)
+    assert len(RULES) == len({rule.id for rule in RULES}) >= 40
+
+
+def test_every_rule_says_what_and_why() -> None:
+    for rule in RULES:
+        assert rule.severity in ("error", "warning")
+        assert rule.what, rule.id
+        assert rule.why.endswith("."), rule.id
+
+
+def test_what_rules_read_exists_and_its_default_is_understood() -> None:
+    known, _ = known_variables()
+    assert {*VARIABLES, *CLUSTER} <= known
+    defaults = role_defaults()
+    for name, variable in VARIABLES.items():
+        if name in defaults and "{{" not in str(defaults[name]):
+            assert parse(defaults[name], variable) is not None, name
+
+
+def waived(waivers: Any, **changes: Any) -> list[Finding]:
+    return judged(overlaid({"all": {"sipha_waivers": waivers, **changes}}))
+
+
+def test_a_waiver_keeps_its_reason_and_makes_a_warning() -> None:
+    (finding,) = waived({"TIM001": "our routers keep 120 s"}, opensips_natping_interval=20)
+    assert (finding.id, finding.severity, finding.waived) == ("TIM001", "warning", "our routers keep 120 s")
+
+
+def test_a_misspelt_waiver_gets_a_guess() -> None:
+    (finding,) = waived({"TIM01": "x"})
+    assert str(finding) == "INV014 sipha_waivers: there is no rule TIM01. Did you mean TIM001."
+
+
+def test_what_roles_cannot_work_with_stays_an_error() -> None:
+    found = waived({"INV010": "no domain yet"}, sipha_domain="")
+    assert [(f.id, f.severity, f.waived) for f in found] == [("INV010", "error", ""), ("INV017", "error", "")]
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        ("many", "'many' is not a whole number"),
+        ([4], "[4] is not a whole number"),
+        (True, "True is not a whole number"),
+        (2.5, "2.5 is not a whole number"),
+        (float("nan"), "nan is not a whole number"),
+        ("x" * 99, "'" + "x" * 36 + "... is not a whole number"),
+    ],
+)
+def test_a_value_of_the_wrong_kind_is_one_finding(value: object, says: str) -> None:
+    (finding,) = judged(overlaid({"all": {"opensips_udp_workers": value}}))
+    assert (finding.id, finding.host, finding.problem) == ("INV012", "", says)
+
+
+def test_numbers_may_be_text_and_wrong_ones_name_their_host() -> None:
+    assert judged(overlaid({"all": {"opensips_udp_workers": "8"}})) == []
+    (finding,) = judged(overlaid({"hosts": {"sip2": {"opensips_udp_workers": "eight"}}}))
+    assert finding.host == "sip2"
+
+
+def test_a_template_that_needs_facts_is_unknown_and_no_error() -> None:
+    assert judged(overlaid({"all": {"galera_buffer_pool_size": "{{ ansible_facts.memtotal_mb // 2 }}M"}})) == []
+
+
+@pytest.mark.parametrize("directory", EXAMPLES, ids=lambda p: p.name)
+def test_examples_have_no_findings(directory: Path) -> None:
+    children = yaml.safe_load((directory / "hosts.yml").read_text())["all"]["children"]
+    hosts: dict[str, dict[str, Any]] = {}
+    for group in children.values():
+        for name, variables in group["hosts"].items():
+            hosts.setdefault(name, {}).update(variables or {})
+    secrets = {name: value for name, value in base()["all"].items() if name.startswith("sipha_secret_")}
+    everywhere = {**yaml.safe_load((directory / "group_vars/all/cluster.yml").read_text()), **secrets}
+    groups = {name: sorted(group["hosts"]) for name, group in children.items()}
+    assert judged({"groups": groups, "all": everywhere, "hosts": hosts}) == []
+    assert all(variables.get("sipha_failure_domain") for variables in hosts.values())
+
+
+JUNK = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=12)
+    | st.sampled_from(["0", "256M", "40000:49998", "{{ x }}"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=4,
+)
+NAMES = [*VARIABLES, *CLUSTER, "sipha_public_gateway", "sipha_failure_domain", "sipha_waivers", "sipha_cluster_name", "sipha_domain"]
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(values=st.dictionaries(st.sampled_from(NAMES), JUNK, max_size=8), host=st.sampled_from(["sip1", "relay1", "db1"]))
+def test_no_value_gives_a_traceback(values: dict[str, Any], host: str) -> None:
+    for overlay in ({"all": values}, {"hosts": {host: values}}):
+        for finding in judged(overlaid(overlay)):
+            assert str(finding).startswith(finding.id)
+
+
+def renamed(inventory: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
+    vips = [{**vip, "preferred": [names.get(name, name) for name in vip["preferred"]]} for vip in inventory["all"].get("sipha_vips") or []]
+    return {
+        "groups": {group: [names[host] for host in hosts] for group, hosts in inventory["groups"].items()},
+        "all": {**inventory["all"], "sipha_vips": vips},
+        "hosts": {names[host]: variables for host, variables in inventory["hosts"].items()},
+    }
+
+
+@pytest.mark.parametrize("path", BROKEN, ids=lambda p: p.stem)
+def test_other_names_of_hosts_change_no_judgement(path: Path) -> None:
+    """Names keep their order: where all differ, the first is taken for the right one."""
+    inventory = overlaid(yaml.safe_load(path.read_text()))
+    names = {host: f"x-{host}" for host in (*inventory["hosts"], *chain(*inventory["groups"].values()))}
+    before = [(f.id, f.severity, names.get(f.host, f.host), f.variable) for f in judged(inventory)]
+    assert before == [(f.id, f.severity, f.host, f.variable) for f in judged(renamed(inventory, names))]
