@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.sipha.cluster.plugins.filter.topology import ROLES, known_variables, role_defaults
-from ansible_collections.sipha.cluster.plugins.module_utils.topology.model import Finding
+from ansible_collections.sipha.cluster.plugins.module_utils.topology.model import CHOICES, Finding
 from ansible_collections.sipha.cluster.plugins.module_utils.topology.rules import RULES
 from ansible_collections.sipha.cluster.plugins.module_utils.topology.variables import CLUSTER, VARIABLES, parse
 from hypothesis import HealthCheck, given, settings
@@ -133,6 +133,26 @@ def test_no_value_gives_a_traceback(values: dict[str, Any], host: str) -> None:
     for overlay in ({"all": values}, {"hosts": {host: values}}):
         for finding in judged(overlaid(overlay)):
             assert str(finding).startswith(finding.id)
+
+
+@pytest.mark.parametrize("value", [[], {}, [1], True])
+@pytest.mark.parametrize("variable", sorted(CHOICES))
+def test_a_choice_that_is_no_text_is_a_finding(variable: str, value: object) -> None:
+    found = judged(overlaid({"all": {variable: value}}))
+    assert ("INV005", variable) in {(finding.id, finding.variable) for finding in found}
+
+
+def test_the_proxy_that_is_elsewhere_is_named_and_not_the_others() -> None:
+    """Also when it is the first by name."""
+    inventory = base()
+    inventory["groups"]["proxies"].append("sip3")
+    inventory["hosts"]["sip3"] = {
+        **inventory["hosts"]["sip2"],
+        "sipha_public_address": "198.18.10.13/24",
+        "sipha_core_address": "198.18.20.13/24",
+    }
+    inventory["hosts"]["sip1"]["sipha_core_address"] = "198.18.99.11/24"
+    assert [(finding.id, finding.host) for finding in judged(inventory) if finding.id == "NET003"] == [("NET003", "sip1")]
 
 
 def renamed(inventory: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:

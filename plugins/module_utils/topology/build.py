@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Interface
 from typing import Any
 
-from .model import DEFAULTS, GROUPS, SECRETS, Finding, Host, Topology, Vip
+from .model import CHOICES, DEFAULTS, GROUPS, SECRETS, Finding, Host, Topology, Vip
 from .variables import CLUSTER, KINDS, VARIABLES, Variable, parse, wrong_range
 
 # read(host, variable) -> value or None; raises ValueError when the variable's template can't be resolved
@@ -173,7 +173,7 @@ def build(groups: Mapping[str, Sequence[str]], read: Reader, defaults: Mapping[s
         values = list(seen.values())
         if values:
             settings[variable] = values[0]
-        if variable == "sipha_opensips_version" and values and not isinstance(values[0], str):
+        if variable in CHOICES and values and not isinstance(values[0], str):  # 3.6 is a number in YAML; a list can't be looked up
             settings[variable] = str(values[0])
         if len(seen) not in (0, len(membership)) or any(v != values[0] for v in values):
             findings.append(
@@ -193,7 +193,7 @@ def build(groups: Mapping[str, Sequence[str]], read: Reader, defaults: Mapping[s
             if problem:
                 findings.append(Finding(problem[0], "error", "", variable, *problem[1:]))
 
-    proxies = sorted(h for h, g in membership.items() if "proxies" in g)
+    node_ids = {name: number for number, name in enumerate(sorted(h for h, g in membership.items() if "proxies" in g), 1)}
     hosts = {}
     for name, member_of in membership.items():
         hosts[name] = Host(
@@ -206,7 +206,7 @@ def build(groups: Mapping[str, Sequence[str]], read: Reader, defaults: Mapping[s
             public_gateway=str(_address(get(name, "sipha_public_gateway"), name, "sipha_public_gateway", findings) or ""),
             advertised=_address(get(name, "sipha_advertised_address"), name, "sipha_advertised_address", findings),
             failure_domain=str(get(name, "sipha_failure_domain") or ""),
-            node_id=proxies.index(name) + 1 if name in proxies else 0,
+            node_id=node_ids.get(name, 0),
         )
     vips = _vips(settings.get("sipha_vips"), findings)
     variables = _role_variables(membership, read, findings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
@@ -150,12 +151,10 @@ class Topology:
         return [h.name for h in self.group(group)]
 
     def network(self, kind: str) -> IPv4Network | None:
-        """The public or core network: that of the proxies (all must share it)."""
-        for host in self.group("proxies"):
-            address = host.public if kind == "public" else host.core
-            if address:
-                return address.network
-        return None
+        """The public or core network: that of most proxies (all must share it), of the first by name where no network has most."""
+        addresses = [host.public if kind == "public" else host.core for host in self.group("proxies")]
+        networks = Counter(address.network for address in addresses if address)
+        return networks.most_common(1)[0][0] if networks else None
 
     def addresses(self) -> list[tuple[str, str, IPv4Address]]:
         """(host, variable, address) for every address a host owns."""
