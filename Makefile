@@ -41,6 +41,7 @@ test: venv
 	@tools/run_tests.py
 
 benchmark: venv
+	@tools/benchmark_topology.py
 	@tools/benchmark.py
 
 docs: venv

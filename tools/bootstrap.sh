@@ -1,5 +1,5 @@
 #!/bin/sh
-# Puts on this machine what the lab needs: Docker from Debian, mmdebstrap, a virtual environment. Debian 12, as root. Safe to run again.
+# Puts on this machine what the lab needs: Docker from Debian, mmdebstrap, graphviz, a virtual environment. Debian 12, as root. Safe to run again.
 set -eu
 cd "$(dirname "$0")/.."
 [ "$(id -u)" = 0 ] || { echo "Run this as root: it installs Debian packages and starts Docker." >&2; exit 1; }
@@ -9,6 +9,7 @@ command -v dockerd >/dev/null || need="$need docker.io"
 command -v mmdebstrap >/dev/null || need="$need mmdebstrap"
 command -v git >/dev/null || need="$need git"
 command -v ip >/dev/null || need="$need iproute2"
+command -v dot >/dev/null || need="$need graphviz"
 python3 -c 'import venv, ensurepip' 2>/dev/null || need="$need python3-venv python3"
 if [ -n "$need" ]; then
     echo "bootstrap: installing$need"

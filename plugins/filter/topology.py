@@ -9,9 +9,13 @@ from typing import Any
 
 import yaml
 from ansible.errors import AnsibleError, AnsibleFilterError
+from ansible_collections.sipha.cluster.plugins.module_utils.topology import drawing
+from ansible_collections.sipha.cluster.plugins.module_utils.topology import sockets as views
 from ansible_collections.sipha.cluster.plugins.module_utils.topology.build import build
-from ansible_collections.sipha.cluster.plugins.module_utils.topology.model import Topology
+from ansible_collections.sipha.cluster.plugins.module_utils.topology.model import Finding, Topology
 from ansible_collections.sipha.cluster.plugins.module_utils.topology.rules import judge, unknown_variables
+from ansible_collections.sipha.cluster.plugins.module_utils.topology.table import render
+from ansible_collections.sipha.cluster.plugins.module_utils.topology.whatif import rows
 from jinja2 import Undefined
 from jinja2.exceptions import UndefinedError
 
@@ -72,12 +76,59 @@ def topology(hostvars: Any, groups: Mapping[str, Sequence[str]]) -> dict[str, An
     return _topology(hostvars, groups).as_dict()
 
 
-def findings(hostvars: Any, groups: Mapping[str, Sequence[str]]) -> list[dict[str, str]]:
-    """Everything wrong with the inventory, errors first."""
+def _judged(hostvars: Any, groups: Mapping[str, Sequence[str]]) -> tuple[Topology, list[Finding]]:
     model = _topology(hostvars, groups)
     known, prefixes = known_variables()
     defined = {host: [str(k) for k in hostvars[host]] for host in model.hosts}
-    return [f.as_dict() for f in judge(model, unknown_variables(defined, known, prefixes))]
+    return model, judge(model, unknown_variables(defined, known, prefixes))
+
+
+def findings(hostvars: Any, groups: Mapping[str, Sequence[str]]) -> list[dict[str, str]]:
+    """Everything wrong with the inventory, errors first."""
+    return [f.as_dict() for f in _judged(hostvars, groups)[1]]
+
+
+def mermaid(hostvars: Any, groups: Mapping[str, Sequence[str]]) -> str:
+    """The cluster and its findings as a Mermaid flowchart."""
+    return drawing.mermaid(*_judged(hostvars, groups))
+
+
+def dot(hostvars: Any, groups: Mapping[str, Sequence[str]]) -> str:
+    """The same for graphviz."""
+    return drawing.dot(*_judged(hostvars, groups))
+
+
+def sockets(hostvars: Any, groups: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """The SIP sockets of every proxy."""
+    return views.sockets(_topology(hostvars, groups))
+
+
+def peers(hostvars: Any, groups: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """The unicast VRRP peers of every proxy."""
+    return views.peers(_topology(hostvars, groups))
+
+
+def everything(hostvars: Any, groups: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """What module topology returns, from one reading of the inventory."""
+    model, found = _judged(hostvars, groups)
+    return {
+        "topology": model.as_dict(),
+        "findings": [finding.as_dict() for finding in found],
+        "sockets": views.sockets(model),
+        "peers": views.peers(model),
+        "mermaid": drawing.mermaid(model, found),
+        "dot": drawing.dot(model, found),
+    }
+
+
+def whatif(hostvars: Any, groups: Mapping[str, Sequence[str]], all_pairs: bool = False) -> list[dict[str, Any]]:
+    """What every loss would cost, as plain data."""
+    return rows(_topology(hostvars, groups), all_pairs)
+
+
+def whatif_table(losses: Sequence[Mapping[str, Any]], colour: bool = False) -> str:
+    """The same for people."""
+    return render(losses, colour)
 
 
 def interface_of(facts: Mapping[str, Any], address: str) -> str:
@@ -97,4 +148,14 @@ def interface_of(facts: Mapping[str, Any], address: str) -> str:
 
 class FilterModule:
     def filters(self) -> dict[str, Any]:
-        return {"topology": topology, "findings": findings, "interface_of": interface_of}
+        return {
+            "topology": topology,
+            "findings": findings,
+            "interface_of": interface_of,
+            "mermaid": mermaid,
+            "dot": dot,
+            "sockets": sockets,
+            "peers": peers,
+            "whatif": whatif,
+            "whatif_table": whatif_table,
+        }

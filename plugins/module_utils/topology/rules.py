@@ -20,6 +20,7 @@ from . import (
 )
 from .model import Finding, Topology
 from .rule import Rule
+from .whatif import WHATIF_RULES
 
 FAMILIES: tuple[tuple[str, tuple[Rule, ...]], ...] = (
     ("The inventory itself", rules_inventory.RULES),
@@ -32,6 +33,7 @@ FAMILIES: tuple[tuple[str, tuple[Rule, ...]], ...] = (
     ("Timers that fit each other", rules_timers.RULES),
     ("Capacity", rules_capacity.RULES),
     ("Security and versions", rules_security.RULES),
+    ("What a loss would cost", WHATIF_RULES),
 )
 RULES: tuple[Rule, ...] = tuple(rule for _, rules in FAMILIES for rule in rules)
 
