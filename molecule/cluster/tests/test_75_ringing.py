@@ -52,7 +52,7 @@ def engines(lab: Lab) -> dict[str, str]:
 
 def restart_proxies() -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        ["ansible-playbook", "-i", "inventories/lab", "playbooks/restart_proxies.yml", "-e", "opensips_restart_needed=true"],
+        ["ansible-playbook", "-i", "inventories/lab", "playbooks/restart_proxies.yml", "-e", "restart_all=true"],
         cwd=ROOT,
         env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")},
         capture_output=True,
