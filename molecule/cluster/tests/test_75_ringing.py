@@ -125,9 +125,9 @@ def test_all_proxies_are_restarted_and_no_ringing_call_is_lost(lab: Lab, bob: Ph
 
 def test_switchover_moves_the_vip_and_back_and_loses_nothing(lab: Lab, bob: Phone, moved: tuple[str, str]) -> None:
     old, new = moved
-    calls = 150
+    calls = 300
     with bob.waits("answer_late", hold=RINGS, seconds=120) as at_bob:
-        caller = calls_to_bob(lab, calls, 5, seconds=90)
+        caller = calls_to_bob(lab, calls, 5, seconds=100)
         at_bob.wait_for("INVITE", 5, 10)
         there = run_playbook("switchover")
         after_first = lab.holders()
