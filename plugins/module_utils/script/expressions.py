@@ -45,7 +45,7 @@ def regex_error(pattern: str) -> str:
 def _heavy(pattern: str) -> bool:
     """glibc may run out of stack or memory over these; no script has them."""
     size = 1
-    for count in re.findall(r"\{\d*,?(\d+)", pattern):
+    for count in re.findall(r"\{(?:\d*,)?(\d+)", pattern):
         size *= max(1, int(count[:6]))
     return len(pattern) > 2000 or pattern.count("(") > 200 or size > 100_000
 
@@ -54,7 +54,7 @@ def _by_python(pattern: str) -> str:
     """Where there is no regcomp: what both kinds of expressions refuse."""
     try:
         re.compile(re.sub(r"\[:\w+:\]", "a-z", pattern))
-    except re.error as error:
+    except (re.error, RecursionError, OverflowError) as error:
         return str(error)
     return ""
 

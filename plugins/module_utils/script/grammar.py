@@ -63,7 +63,7 @@ def _parser() -> Any:
 
 
 def _shown(text: str) -> str:
-    first = text.splitlines()[0] if text.strip() else "white space"
+    first = text.splitlines()[0] if text.strip() else repr(text)[1:-1]
     return first if len(first) <= 30 else first[:27] + "..."
 
 
@@ -81,11 +81,12 @@ def parse(text: str) -> ast.Script:
             raise ScriptError(
                 max(1, len(text.splitlines())), 1, "the script ends in the middle of something: a } or a ; is missing"
             ) from error
-        raise ScriptError(error.line, error.column, f"'{_shown(str(error.token))}' can't stand here{_hint(error)}") from error
+        what = "a text" if error.token.type == "STRING" else f"'{_shown(str(error.token))}'"  # a text may be a secret
+        raise ScriptError(error.line, error.column, f"{what} can't stand here{_hint(error, text)}") from error
     except lark.exceptions.UnexpectedCharacters as error:
         place = error.pos_in_stream or 0
-        rest = text[place : place + 40]
-        problem = "a string that does not end" if rest[:1] in ("'", '"') else f"'{_shown(rest)}' can't be read"
+        character = text[place : place + 1]
+        problem = "a text that does not end" if character in ("'", '"') else f"'{_shown(character)}' can't be read"
         raise ScriptError(error.line, error.column, problem) from error
     except (RecursionError, lark.exceptions.LarkError) as error:
         cause = getattr(error, "orig_exc", error)
@@ -93,10 +94,11 @@ def parse(text: str) -> ast.Script:
         raise ScriptError(1, 1, problem) from error
 
 
-def _hint(error: Any) -> str:
+def _hint(error: Any, text: str) -> str:
     """What was missing, where one mark is by far the likeliest."""
-    wanted = set(error.expected or ())
-    if error.token.type in ("RPAR", "RBRACE"):
+    wanted = set(error.accepts or ())
+    before = text[: error.pos_in_stream or 0].rstrip()[-1:]
+    if error.token.type == "RPAR" or before in ("", "{", "}", ";"):
         return ""
     for mark, what in (("SEMICOLON", ";"), ("RPAR", ")"), ("LBRACE", "{"), ("EQUAL", "=")):
         if mark in wanted:

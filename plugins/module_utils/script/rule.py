@@ -24,6 +24,12 @@ class Finding:
     host: str = ""
     waived: str = ""  # the reason, when a remark in the script names this id
 
+    def __post_init__(self) -> None:
+        """One line that a terminal can show, whatever stands in the script."""
+        for name in ("problem", "remedy", "waived"):
+            text = " ".join(getattr(self, name).split())
+            object.__setattr__(self, name, "".join(char if char.isprintable() else "?" for char in text))
+
     def __str__(self) -> str:
         where = f"{self.host} line {self.line}" if self.host else f"line {self.line}"
         waived = f" Waived: {self.waived}." if self.waived else ""
@@ -85,7 +91,7 @@ class Judged:
         """Loaded modules that a modparam is for: its first argument is a regular expression."""
         try:
             wanted = re.compile(f"({item.module})", re.IGNORECASE)
-        except re.error:
+        except (re.error, RecursionError, OverflowError):
             return []
         return [name for name in self.loaded if wanted.fullmatch(name)]
 
