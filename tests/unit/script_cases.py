@@ -23,9 +23,14 @@ CASES: dict[str, tuple[Edit, Edit]] = {
         ('loadmodule "proto_bin.so"\n', ""),
     ),
     "SCRIPT007": (('"mysql://', '"postgres://'), ('"mysql://opensips:dbpass@127.0.0.1/opensips"', '""')),
+    "SCRIPT008": (
+        ("log_level=3", "log_level=3\nsocket=tcp:198.18.10.10:5060"),
+        ("log_level=3", "log_level=3\nalias=tcp:198.18.10.10:5060"),
+    ),
+    "SCRIPT009": (("socket=udp:198.18.10.10:5060", "socket=198.18.10.10"), ("udp:198.18.10.10:5060", 'udp:"eth0":5060 as 192.0.2.1')),
     "SCRIPT010": ((LOADED, LOADED + 'modparam("pike", "remove_latency", 60)\n'), (LOADED, LOADED + 'modparam("dial.g", "db_mode", 0)\n')),
     "SCRIPT011": ((LOADED, LOADED + 'modparam("tm", "fr_timer", 5)\n'), (LOADED, LOADED + 'modparam("tm", "fr_timeout", 5)\n')),
-    "SCRIPT012": (("log_level=3", "log_level=3\nlog_level=4"), ("log_level=3", "log_level=3\nsocket=tcp:198.18.10.10:5060")),
+    "SCRIPT012": (("log_level=3", "log_level=3\nlog_level=4"), ("log_level=3", "log_level=3\nsocket=udp:198.18.10.10:5062")),
     "SCRIPT013": (('"sql-only"', '"sql_only"'), ('"sql-only"', '"SQL-ONLY"')),
     "SCRIPT014": (("log_level=3", 'log_level=3\ninclude_file "own.cfg"'), ("log_level=3", 'log_level=3\nlog_prefix="include_file"')),
     "SCRIPT020": (('t_on_reply("ANSWER")', 't_on_reply("ANSWERS")'), ("route(RELAY); exit;", 'route("RELAY"); exit;')),
@@ -39,6 +44,7 @@ CASES: dict[str, tuple[Edit, Edit]] = {
         ('t_reply(480, "Unavailable")', 't_on_failure("FAILED")'),
     ),
     "SCRIPT024": (("    exit;\n}", '    exit;\n    send_reply(200, "OK");\n}'), ("    exit;\n}", "    exit;;\n}")),
+    "SCRIPT025": ((FOUND, "if ($rU == NULL) break; " + FOUND), (FOUND, "while ($rc < 0) { if ($rU == NULL) break; } " + FOUND)),
     "SCRIPT030": ((FOUND, "send_answer(200); " + FOUND), (FOUND, "t_newtran(); " + FOUND)),
     "SCRIPT031": (
         (FOUND, "consume_credentials(); check_address(1, $si, $sp, $socket_in(proto)); " + FOUND),

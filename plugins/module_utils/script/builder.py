@@ -155,6 +155,8 @@ class Builder(Transformer):  # type: ignore[type-arg]
     def text(self, meta: Any, children: Any) -> ast.Node:
         return ast.Text(_line(meta), "".join(decoded(child) for child in children), str(children[0])[0])
 
+    single = text
+
     def variable(self, meta: Any, children: Any) -> ast.Node:
         return _variable(children[0])
 

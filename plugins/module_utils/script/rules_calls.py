@@ -82,7 +82,7 @@ def arguments_fit(judged: Judged) -> Iterator[Problem]:
 
 @rule("SCRIPT034", "error", "a flag that the function does not know")
 def known_flags(judged: Judged) -> Iterator[Problem]:
-    """opensips -C lets it pass; the engine does not start, or (create_dialog before 4.0) ignores the flag in silence."""
+    """opensips -C lets it pass; the engine does not start. create_dialog() before 4.0 and sipmsg_validate() ignore the flag in silence."""
     for _, call in judged.calls:
         for flags in FLAGS.get(call.name, ()):
             argument = call.arguments[flags.argument] if flags.argument < len(call.arguments) else None

@@ -25,6 +25,8 @@ REPLACED_MODULES = {
     "uri": "auth_db and sipmsgops",
     "mi_xmlrpc_ng": "mi_xmlrpc",
 }
+SOCKETS = ("socket", "listen")
+PROTOCOLS = {"hep_udp": "proto_hep", "hep_tcp": "proto_hep", "hep_tls": "proto_hep"}
 REPEATABLE_SETTINGS = {"socket", "listen", "alias", "mem-group", "dst_blacklist", "auto_scaling_profile", "mpath", "xlog_level"}
 
 
@@ -52,9 +54,9 @@ def known_modules(judged: Judged) -> Iterator[Problem]:
             yield item.line, f"OpenSIPS {judged.version} has no module {item.name}{note}", remedy
 
 
-@rule("SCRIPT004", "warning", "a module that is loaded twice")
+@rule("SCRIPT004", "error", "a module that is loaded twice")
 def loaded_once(judged: Judged) -> Iterator[Problem]:
-    """The engine ignores the second one, and so may whoever changes the first."""
+    """The engine refuses the whole script, saying that it did not find the module."""
     for item in judged.script.modules:
         first = judged.loaded[item.name]
         if first is not item:
@@ -75,8 +77,8 @@ def needs_are_loaded(judged: Judged) -> Iterator[Problem]:
 
 @rule("SCRIPT006", "warning", "a module before one that it builds on")
 def order_of_modules(judged: Judged) -> Iterator[Problem]:
-    """The engine sorts the initialisation itself, but not the order in which parameters are read: proto_bin stands before clusterer, tm
-    before dialog, and who reads the script sees what builds on what."""
+    """The engine sorts the initialisation itself, so it starts. Who reads the script should see what builds on what: proto_bin stands
+    before clusterer, tm before dialog."""
     order = list(judged.loaded)
     for module in judged.known:
         for other in (*module.needs, *module.after):
@@ -105,6 +107,33 @@ def drivers_are_loaded(judged: Judged) -> Iterator[Problem]:
             if driver in judged.engine.modules and driver not in judged.loaded:
                 problem = f"{item.module} has a URL for {driver}, which is not loaded"
                 yield item.line, problem, f'Add loadmodule "{driver}.so", or correct the URL'
+
+
+@rule("SCRIPT008", "error", "a socket whose protocol no loaded module serves")
+def protocols_are_loaded(judged: Judged) -> Iterator[Problem]:
+    """The engine does not start."""
+    for item in judged.script.settings:
+        protocol = item.value[0].partition(":")[0] if item.name in SOCKETS else ""
+        module = PROTOCOLS.get(protocol, f"proto_{protocol}")
+        if module in judged.engine.modules and module not in judged.loaded and not judged.partial:
+            yield (
+                item.line,
+                f"socket {' '.join(item.value)[:60]} needs module {module}, which is not loaded",
+                f'Add loadmodule "{module}.so"',
+            )
+
+
+@rule("SCRIPT009", "error", "a socket that is not protocol:address:port")
+def sockets_can_be_read(judged: Judged) -> Iterator[Problem]:
+    """The engine refuses the whole script."""
+    for item in judged.script.settings:
+        if item.name in SOCKETS:
+            protocol, colon, rest = item.value[0].partition(":")
+            known = f"proto_{protocol}" in judged.engine.modules or protocol in (*PROTOCOLS, "bond")
+            if not colon or not (rest or len(item.value) > 1):
+                yield item.line, f"'{' '.join(item.value)[:60]}' is no socket", "Write it as udp:192.0.2.1:5060"
+            elif not known:
+                yield item.line, f"OpenSIPS {judged.version} has no protocol {protocol[:20]}", "Use udp, tcp, tls, ws, wss, bin or another"
 
 
 @rule("SCRIPT010", "error", "a parameter of a module that is not loaded, or not yet")
@@ -184,6 +213,8 @@ RULES = (
     needs_are_loaded,
     order_of_modules,
     drivers_are_loaded,
+    protocols_are_loaded,
+    sockets_can_be_read,
     parameters_have_modules,
     known_parameters,
     set_once,

@@ -156,4 +156,23 @@ def everything_is_reached(judged: Judged) -> Iterator[Problem]:
                     break
 
 
-RULES = (routes_exist, routes_are_used, routes_once, no_circles, everything_is_reached)
+def _loose_breaks(node: object) -> Iterator[ast.Node]:
+    if isinstance(node, tuple):
+        for item in node:
+            yield from _loose_breaks(item)
+    elif isinstance(node, ast.Break):
+        yield node
+    elif isinstance(node, ast.If):
+        yield from _loose_breaks(node.then)
+        yield from _loose_breaks(node.otherwise or ())
+
+
+@rule("SCRIPT025", "error", "a break outside of a loop or switch")
+def breaks_have_loops(judged: Judged) -> Iterator[Problem]:
+    """The engine refuses the whole script; in old ones break ended the route."""
+    for block in judged.script.blocks:
+        for node in _loose_breaks(block.body):
+            yield node.line, "break stands outside of a loop or switch", "Use exit or return"
+
+
+RULES = (routes_exist, routes_are_used, routes_once, no_circles, everything_is_reached, breaks_have_loops)
