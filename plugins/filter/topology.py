@@ -94,7 +94,7 @@ def live_findings(
     """Everything wrong with the hosts by what they say, and what could not be judged."""
     model = _topology(hostvars, groups)
     seen = {str(name): live.read(_plain(look)) for name, look in looks.items() if name in model.hosts}
-    missing = {name: "not reached" if name in in_run else "not in this run" for name in model.hosts if name not in seen}
+    missing = {name: "no answer" if name in in_run else "not in this run" for name in model.hosts if name not in seen}
     found, unjudged = judge_live(model, seen, missing)
     return {"findings": [finding.as_dict() for finding in found], "unjudged": unjudged}
 

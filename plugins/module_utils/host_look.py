@@ -104,22 +104,25 @@ def arp_sender(frame: bytes, address: str) -> str:
     return frame[22:28].hex(":")
 
 
-def who_has(address: str, interface: str, seconds: float = PROBE_SECONDS) -> list[str]:
-    """The MACs that claim an address in the segment of an interface."""
-    found = set()
+def who_has(addresses: list[str], interface: str, seconds: float = PROBE_SECONDS) -> dict[str, list[str]]:
+    """The MACs that claim each of these addresses in the segment of an interface, asked for twice."""
+    found: dict[str, set[str]] = {address: set() for address in addresses}
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETHER_ARP)) as link:
         link.bind((interface, ETHER_ARP))
         mac = link.getsockname()[4]
         end = time.monotonic() + seconds
         for again in (end - seconds / 2, end):
-            link.send(arp_probe(mac, address))
+            for address in addresses:
+                link.send(arp_probe(mac, address))
             while (left := again - time.monotonic()) > 0:
                 link.settimeout(left)
                 try:
-                    found.add(arp_sender(link.recv(128), address))
+                    frame = link.recv(128)
                 except TimeoutError:
                     break
-    return sorted(found - {"", mac.hex(":")})
+                for address in addresses:
+                    found[address].add(arp_sender(frame, address))
+    return {address: sorted(macs - {"", mac.hex(":")}) for address, macs in found.items()}
 
 
 class Host:
@@ -196,18 +199,24 @@ class Host:
         match = re.search(r"python(3\.\d+)$", os.path.realpath(self.root + "/usr/bin/python3"))
         return match[1] if match and os.path.exists(self.root + "/usr/bin/python3") else ""
 
-    def probe(self, address: str, links: list[dict[str, Any]]) -> dict[str, Any]:
-        """Who else has the address? Not asked by a host that has it itself."""
+    def probes(self, addresses: list[str], links: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        """Who else has them? What the host has itself is not asked for."""
         carried = {one.partition("/")[0] for link in links if not link["loopback"] for one in link["addresses"]}
-        if address in carried:
-            return {"carried": True}
-        interface = next((link["name"] for link in links if any(_inside(address, one) for one in link["addresses"])), "")
-        if not interface:
-            return {"error": "no interface is in its subnet"}
-        try:
-            return {"answers": who_has(address, interface)}
-        except OSError as error:
-            return {"error": f"it can't be asked for on {interface}: {error.strerror or error}"}
+        found: dict[str, dict[str, Any]] = {address: {"carried": True} for address in addresses if address in carried}
+        asked: dict[str, list[str]] = {}
+        for address in addresses:
+            if address not in carried:
+                behind = (
+                    link["name"] for link in links if not link["loopback"] and any(_inside(address, one) for one in link["addresses"])
+                )
+                asked.setdefault(next(behind, ""), []).append(address)
+        for interface, ours in asked.items():
+            try:
+                answers = who_has(ours, interface) if interface else {}
+                found.update({one: {"answers": answers[one]} if interface else {"error": "no interface is in its subnet"} for one in ours})
+            except OSError as error:
+                found.update({one: {"error": f"it can't be asked for on {interface}: {error.strerror or error}"} for one in ours})
+        return found
 
     def look(self, probe: list[str], started: float) -> dict[str, Any]:
         """Everything, as plain data."""
@@ -228,7 +237,7 @@ class Host:
             "conntrack": self.conntrack(),
             "open_files": open_files(self.read("/proc/1/limits")),
             "listeners": self.listeners(),
-            "probes": {address: self.probe(address, links or []) for address in probe},
+            "probes": self.probes(probe, links or []),
             "clock": {"first": started, "last": time.time()},
         }
 

@@ -20,7 +20,7 @@ description:
   - An action plugin of the same name notes the controller's clock before and after the look.
 options:
   probe:
-    description: IPv4 addresses to ask for in the host's own segments, where the host does not carry them. Takes 0.3 s each.
+    description: IPv4 addresses to ask for in the host's own segments, where the host does not carry them. Takes 0.3 s.
     type: list
     elements: str
     default: []

@@ -103,7 +103,7 @@ def gateway_is_near(topology: Topology, looks: Looks) -> Findings:
         link = _public(host, live)
         if not link or live.gateways is None:
             continue
-        networks = [address.network for address in link.addresses]
+        networks = sorted({address.network for address in link.addresses})
         if host.public_gateway:
             if not any(IPv4Address(host.public_gateway) in network for network in networks):
                 problem = f"{host.public_gateway} is not in {_joined(networks)}, where {link.name} is"
