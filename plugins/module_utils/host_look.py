@@ -145,12 +145,6 @@ class Host:
         except OSError:
             return []
 
-    def target(self, path: str) -> str:
-        try:
-            return os.readlink(self.root + path)
-        except OSError:
-            return ""
-
     def sysctl(self, name: str) -> dict[str, Any]:
         path = "/proc/sys/" + name.replace(".", "/")
         return {"value": self.read(path).strip(), "writable": os.access(self.root + path, os.W_OK)}
@@ -171,28 +165,39 @@ class Host:
         free = status.f_bavail * status.f_frsize // 2**20
         return {"exists": there == path, "free": free, "files": status.f_favail if status.f_files else None}
 
-    def listeners(self) -> list[dict[str, Any]]:
-        """Who listens where. Processes of others are seen by root only; they stay empty."""
+    def process(self, pid: str) -> dict[str, str]:
+        return {"process": self.read(f"/proc/{pid}/comm").strip(), "unit": unit_of(self.read(f"/proc/{pid}/cgroup"))}
+
+    def listeners(self) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
+        """Who listens where, and processes whose sockets can't be seen: without CAP_SYS_PTRACE, as in many containers, not even by root."""
         rows = {row for file, protocol, state in PROC_NET for row in listening(self.read("/proc/net/" + file), protocol, state)}
-        owners = self.owners({f"socket:[{inode}]" for *_, inode in rows})
+        owners, hidden = self.owners({f"socket:[{inode}]" for *_, inode in rows})
         found = {}
         for protocol, address, port, inode in sorted(rows):
-            pid = owners.get(f"socket:[{inode}]", "")
-            process = self.read(f"/proc/{pid}/comm").strip() if pid else ""
-            unit = unit_of(self.read(f"/proc/{pid}/cgroup")) if pid else ""
-            row = {"protocol": protocol, "address": address, "port": port, "process": process, "unit": unit}
+            pid = owners.get(f"socket:[{inode}]")
+            process = self.process(pid) if pid else {"process": "", "unit": ""}
+            row = {"protocol": protocol, "address": address, "port": port, **process}
             found[tuple(row.values())] = row  # one row where an engine's workers have a socket each
-        return list(found.values())
+        unseen = {tuple(process.values()): process for process in map(self.process, hidden) if process["unit"]}
+        return list(found.values()), list(unseen.values())
 
-    def owners(self, wanted: set[str]) -> dict[str, str]:
-        """A process for each socket; PID 1 only where no other has it (systemd keeps those that it hands on)."""
+    def owners(self, wanted: set[str]) -> tuple[dict[str, str], list[str]]:
+        """A process for each socket, and those that hide theirs. PID 1 only where no other has it (systemd keeps what it hands on)."""
         owners: dict[str, str] = {}
+        hidden = []
         for pid in sorted((name for name in self.names("/proc") if name.isdigit()), key=int, reverse=True):
-            for number in self.names(f"/proc/{pid}/fd") if len(owners) < len(wanted) else ():
-                target = self.target(f"/proc/{pid}/fd/{number}")
-                if target in wanted:
-                    owners.setdefault(target, pid)
-        return owners
+            if len(owners) == len(wanted):
+                break
+            try:
+                for number in os.listdir(f"{self.root}/proc/{pid}/fd"):
+                    target = os.readlink(f"{self.root}/proc/{pid}/fd/{number}")
+                    if target in wanted:
+                        owners.setdefault(target, pid)
+            except PermissionError:
+                hidden.append(pid)
+            except OSError:
+                continue  # it has ended, or closed a file, meanwhile
+        return owners, hidden
 
     def python(self) -> str:
         """Version of /usr/bin/python3, which our daemons run with."""
@@ -222,6 +227,7 @@ class Host:
         """Everything, as plain data."""
         text = self.run("ip -j addr")
         links = interfaces(text) if text else None
+        listeners, hidden = self.listeners()
         return {
             "hostname": os.uname().nodename,
             "machine_id": self.read("/etc/machine-id").strip(),
@@ -236,7 +242,8 @@ class Host:
             "sysctls": {name: self.sysctl(name) for name in SYSCTLS},
             "conntrack": self.conntrack(),
             "open_files": open_files(self.read("/proc/1/limits")),
-            "listeners": self.listeners(),
+            "listeners": listeners,
+            "hidden": hidden,
             "probes": self.probes(probe, links or []),
             "clock": {"first": started, "last": time.time()},
         }

@@ -46,7 +46,7 @@ look:
   description:
     - C(hostname), C(machine_id), C(root) (does Ansible work as root), C(os), C(init), C(python), C(interfaces), C(gateways),
       C(memory) and C(disks) in MB, C(sysctls), C(conntrack) (V(loaded), V(loadable), V(missing)), C(open_files), C(listeners),
-      C(probes) and C(clock).
+      C(hidden) (processes whose sockets Ansible may not see), C(probes) and C(clock).
     - In C(probes) an address has the MACs that answer (C(answers)), or C(carried) when the host has it itself, or C(error).
   returned: always
   type: dict

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import socket
@@ -188,33 +189,53 @@ def test_this_machine() -> None:
     assert look["disks"]["/etc"]["exists"] is True
 
 
-ASK = (
-    "from ansible_collections.sipha.cluster.plugins.module_utils.host_look import who_has; print(who_has(['10.9.9.1', '10.9.9.9'], 'near'))"
-)
-
-
-@pytest.mark.skipif(
+namespaces = pytest.mark.skipif(
     os.geteuid() != 0 or subprocess.run(["unshare", "--net", "true"], check=False, capture_output=True).returncode != 0,
     reason="needs root and network namespaces",
 )
+IMPORT = "from ansible_collections.sipha.cluster.plugins.module_utils.host_look import Host, who_has; "
+
+
+def inside(script: str, *options: str) -> str:
+    collections = {"PYTHONPATH": str(Path(__file__).resolve().parents[2] / ".collections")}
+    command = ["unshare", "--net", *options, "bash", "-e", "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **collections}, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@namespaces
+@pytest.mark.parametrize("drop", ["", "setpriv --bounding-set=-sys_ptrace"])
+def test_whose_a_port_is_and_what_hides_it(drop: str) -> None:
+    """A daemon of another user, seen by root with and without CAP_SYS_PTRACE."""
+    script = f"""
+    mount -t tmpfs none /run
+    cp /usr/bin/python3 /run/opensips
+    ip link set lo up
+    mkfifo /run/ready
+    setpriv --reuid=65534 --clear-groups /run/opensips -c "
+import socket, time
+with socket.create_server(('0.0.0.0', 5060)):
+    print(flush=True); time.sleep(20)" > /run/ready &
+    read line < /run/ready
+    {drop} "{sys.executable}" -c "{IMPORT} host = Host(); print((host.listeners()[0], list(map(host.process, host.owners({{'x'}})[1]))))"
+    kill $!
+    """
+    ((listener,), hidden) = ast.literal_eval(inside(script, "--pid", "--fork", "--mount-proc"))
+    assert (listener["address"], listener["port"], listener["process"]) == ("0.0.0.0", 5060, "" if drop else "opensips")
+    assert ("opensips" in [process["process"] for process in hidden]) == bool(drop)
+
+
+@namespaces
 def test_a_neighbour_answers_and_learns_nothing() -> None:
     script = f"""
-    set -e
     unshare --net sleep 20 & other=$!
     for i in 1 2 3 4 5 6 7 8 9; do [ "$(readlink /proc/$other/ns/net)" != "$(readlink /proc/self/ns/net)" ] && break; sleep 0.1; done
     ip link add near type veth peer name far netns $other
     ip addr add 10.9.9.2/24 dev near && ip link set near up
     nsenter --net --target $other sh -c 'ip link set far address 02:00:00:00:00:aa up && ip addr add 10.9.9.1/24 dev far'
-    "{sys.executable}" -c "{ASK}"
+    "{sys.executable}" -c "{IMPORT} print(who_has(['10.9.9.1', '10.9.9.9'], 'near'))"
     nsenter --net --target $other ip neigh show
     kill $other
     """
-    done = subprocess.run(
-        ["unshare", "--net", "bash", "-c", script],
-        capture_output=True,
-        text=True,
-        check=True,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2] / ".collections")},
-        timeout=60,
-    )
-    assert done.stdout.strip() == "{'10.9.9.1': ['02:00:00:00:00:aa'], '10.9.9.9': []}"
+    assert inside(script).strip() == "{'10.9.9.1': ['02:00:00:00:00:aa'], '10.9.9.9': []}"

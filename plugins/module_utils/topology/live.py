@@ -86,6 +86,7 @@ class Live:
     conntrack: str
     open_files: float | None
     listeners: tuple[Listener, ...]
+    hidden: frozenset[str]  # processes and units that may be those of listeners without one
     probes: Mapping[str, Probe]
     clock: Interval | None  # against the controller's
 
@@ -198,6 +199,7 @@ def read(data: object) -> Live:
         conntrack=_text(look.get("conntrack")),
         open_files=_number(look.get("open_files")),
         listeners=_each(look.get("listeners"), _listener),
+        hidden=frozenset(_text(_mapping(row).get(key)) for row in _list(look.get("hidden")) for key in ("process", "unit")) - {""},
         probes={_text(address): _probe(row) for address, row in _mapping(look.get("probes")).items()},
         clock=_clock(look.get("clock")),
     )

@@ -313,7 +313,7 @@ def memory_of_all(topology: Topology, looks: Looks) -> Findings:
         least, most = sum(least for _, least, _ in given), sum(most for _, _, most in given)
         if not given or live.memory is None or any(row[1] > live.memory for row in given):
             continue
-        running = live.root is False or {listener.process for listener in live.listeners} & {"opensips", "mariadbd"}
+        running = ({listener.process for listener in live.listeners} | live.hidden) & {"opensips", "mariadbd"}
         if most + SYSTEM_MEMORY > live.memory:
             problem = f"programs may take {shown(most)} MB, the system {SYSTEM_MEMORY} MB, and the host has {shown(live.memory)} MB"
             yield host.name, given[-1][0], problem, "Lower it, or give the host more memory"
@@ -378,13 +378,14 @@ def _ports(topology: Topology, host: Host) -> Iterator[Port]:
 
 @live_rule("LIVE020", "error", "a port of ours that a foreign process has")
 def ports(topology: Topology, looks: Looks) -> Findings:
-    """Our daemon would not start, in the middle of a run. Our own, already running, is no stranger."""
+    """Our daemon would not start, in the middle of a run. Our own, already running, is no stranger: where it can't be seen whose a port is,
+    it is taken for that of our daemon, if that runs."""
     for host, live in _seen(topology, looks):
         taken: dict[tuple[str, int, str], set[str]] = {}
         for port in _ports(topology, host):
             for one in live.listeners:
                 here = one.address in (*port.addresses, "0.0.0.0", "::") and one.port == port.port and one.protocol in port.protocols  # noqa: S104
-                if here and not {one.process, one.unit} & set(port.ours):
+                if here and not ({one.process, one.unit} if one.owner else live.hidden) & set(port.ours):
                     taken.setdefault((port.variable, port.port, one.owner), set()).add(one.protocol)
         for (variable, number, owner), protocols in sorted(taken.items()):
             what = f"{' and '.join(sorted(protocols))} port {number}"
@@ -392,7 +393,7 @@ def ports(topology: Topology, looks: Looks) -> Findings:
                 remedy = "Stop and disable it there" + ("" if variable.startswith("group") else f", or set {variable} to a free port")
                 yield host.name, variable, f"{owner} has {what}", remedy
             else:
-                yield Unsure(host.name, f"somebody has {what}, and only root sees who")
+                yield Unsure(host.name, f"somebody has {what}, and Ansible may not see who")
 
 
 def _late(topology: Topology, looks: Looks, alone: bool) -> Findings:
