@@ -49,6 +49,10 @@ def possible() -> bool:
 pytestmark = pytest.mark.skipif(not possible(), reason="needs root, Debian 12, network namespaces and connection tracking")
 
 
+def machine_id(text: str) -> str:
+    return text.encode().hex().ljust(32, "0")
+
+
 class World:
     """A public and a core switch with hosts."""
 
@@ -99,7 +103,7 @@ class World:
 
     def python(self, name: str, machine: str = "", drop: str = "") -> None:
         path = self.directory / name
-        path.write_text(PYTHON.format(space=f"{self.prefix}-{name}", name=name, machine=machine or f"id-of-{name}", drop=drop))
+        path.write_text(PYTHON.format(space=f"{self.prefix}-{name}", name=name, machine=machine_id(machine or name), drop=drop))
         path.chmod(0o755)
 
     def host(self, name: str) -> dict[str, Any]:
@@ -169,7 +173,7 @@ def test_all_mistakes_at_once_before_anything_is_changed(world: World) -> None:
     world.inside("relay1", f"ip addr add {VIP}/24 dev public")
     world.host("relay2").update(sipha_public_interface="eth7")
     world.host("sip1").update(opensips_shared_memory=2**30)
-    world.python("db1", machine="id-of-sip1")
+    world.python("db1", machine="sip1")
     stranger = subprocess.Popen(["ip", "netns", "exec", f"{world.prefix}-sip2", "python3", "-c", LISTEN], stdout=subprocess.PIPE)
     try:
         assert stranger.stdout
@@ -190,7 +194,7 @@ def test_all_mistakes_at_once_before_anything_is_changed(world: World) -> None:
         "(relay1), which is no proxy of this cluster",
         "LIVE018 opensips_shared_memory on sip1: 1073741824 MB, and the host has",
         "has udp port 5060. Stop and disable it there, or set opensips_port to a free port.",
-        "warning: LIVE024 /etc/machine-id on sip1: it is id-of-sip1, like that of db1.",
+        f"warning: LIVE024 /etc/machine-id on sip1: it is {machine_id('sip1')}, like that of db1.",
     ):
         assert text in output, (text, output)
 

@@ -194,9 +194,9 @@ HITS: list[tuple[str, Change, dict[str, Any], str]] = [
     ("LIVE023", lambda x: x["db2"].update(hostname="DB1"), {}, "host name on db2: it is db1, like that of db1. Set another: hostnamectl"),
     (
         "LIVE024",
-        lambda x: [x[name].update(machine_id="a") for name in ("db1", "db2")],
+        lambda x: [x[name].update(machine_id="a" * 32) for name in ("db1", "db2")],
         {},
-        "/etc/machine-id on db2: it is a, like that of db1.",
+        "/etc/machine-id on db2: it is aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa, like that of db1.",
     ),
     (
         "LIVE025",
@@ -280,6 +280,7 @@ MISSES: dict[str, tuple[Change, dict[str, Any]]] = {
     "LIVE021 within bounds": (lambda x: late(x, 0.6), {}),
     "LIVE022 within bounds": (lambda x: late(x, 8), {ALL: {"time_sync_set_clock": False, "time_sync_max_skew": 10}}),
     "LIVE023 not known": (lambda x: [look.update(hostname="", machine_id="") for look in x.values()], {}),
+    "LIVE024 before the first boot": (lambda x: [look.update(machine_id="uninitialized") for look in x.values()], {}),
     "LIVE025 none": (lambda x: [interface(x, name).update(mac="00:00:00:00:00:00") for name in ("db1", "db2")], {}),
 }
 LOCAL = {"protocol": "tcp", "address": "127.0.0.1", "port": 3306}

@@ -5,6 +5,7 @@ Whatever a host says, however wrong, is never a traceback: what can't be read is
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Interface
@@ -172,6 +173,7 @@ def _version(text: str) -> tuple[int, ...]:
 def read(data: object) -> Live:
     """Plain data of one host as it came over the wire."""
     look = _mapping(data)
+    machine = _text(look.get("machine_id"))
     system, memory = _mapping(look.get("os")), _mapping(look.get("memory"))
     version = _version(_text(system.get("version")))
     disks = {_text(path): _disk(row) for path, row in _mapping(look.get("disks")).items()}
@@ -179,7 +181,7 @@ def read(data: object) -> Live:
     interfaces = look.get("interfaces")
     return Live(
         hostname=_text(look.get("hostname")),
-        machine_id=_text(look.get("machine_id")),
+        machine_id=machine if re.fullmatch("[0-9a-f]{32}", machine) else "",  # not "uninitialized"
         root=_flag(look.get("root")),
         system=_text(system.get("id")),
         version=version[0] if version else None,
