@@ -238,6 +238,7 @@ MISSES: dict[str, tuple[Change, dict[str, Any]]] = {
     "LIVE004 not known": (lambda x: interface(x, "db1").update(up=None), {}),
     "LIVE004 another interface": (lambda x: x["db1"]["interfaces"].append({"name": "eth9", "mac": "", "up": False, "addresses": []}), {}),
     "LIVE005 the default route's": (lambda _: None, {ALL: {"sipha_public_gateway": None}}),
+    "LIVE005 not known": (lambda x: x["sip1"].update(gateways=None), {ALL: {"sipha_public_gateway": None}}),
     "LIVE005 a database behind another": (lambda x: x["db1"].update(gateways=[]), {ALL: {"sipha_public_gateway": None}}),
     "LIVE006 on loopback": (lambda x: interface(x, "relay1", "lo")["addresses"].append(f"{VIP}/32"), {}),
     "LIVE007 nobody": (lambda x: interface(x, "sip1")["addresses"].remove(f"{VIP}/24"), {}),
@@ -267,11 +268,21 @@ MISSES: dict[str, tuple[Change, dict[str, Any]]] = {
     "LIVE015 exactly": (lambda x: x["relay1"].update(open_files=10998), {}),
     "LIVE016 just enough": (lambda x: x["relay1"]["disks"]["/var"].update(free=256, files=None), {}),
     "LIVE016 no database": (lambda x: x["relay1"]["disks"]["/var/lib/mysql"].update(free=1), {}),
+    "LIVE016 exactly so many files": (lambda x: x["relay1"]["disks"]["/etc"].update(files=1000), {}),
+    "LIVE016 the cache is there": (
+        lambda x: x["db1"]["disks"]["/var/lib/mysql"].update(free=2100, exists=True),
+        {ALL: {"galera_gcache_size": "4G"}},
+    ),
     "LIVE017 enough": (lambda x: x["db1"]["disks"]["/var/lib/mysql"].update(free=2048), {}),
+    "LIVE019 exactly": (lambda x: x["sip1"].update(memory={"total": 1536, "available": 10}), {}),
+    "LIVE019 exactly at the start": (lambda x: (stopped(x, "db1"), x["db1"].update(memory={"total": 2000, "available": 256})), {}),
+    "LIVE019 not known": (lambda x: [look.update(memory={}) for look in x.values()], {}),
     "LIVE019 what it has already taken": (lambda x: x["db1"].update(memory={"total": 2000, "available": 10}), {}),
     "LIVE019 hidden": (lambda x: (hide(x), x["db1"].update(memory={"total": 2000, "available": 10})), {}),
     "LIVE020 another address": (lambda x: listen(x, "sip1", 5060, "127.0.0.1"), {}),
     "LIVE020 another protocol": (lambda x: listen(x, "db1", 3306, "0.0.0.0", "udp"), {}),
+    "LIVE020 a relay of another kind": (lambda x: listen(x, "relay1", 2223), {}),
+    "LIVE020 a proxy that relays nothing": (lambda x: listen(x, "sip1", 25060, protocol="tcp"), {ALL: {"sipha_media_relay": "none"}}),
     "LIVE020 another port": (lambda x: listen(x, "sip1", 5061), {}),
     "LIVE020 ours by name": (lambda x: listen(x, "sip1", 5060, process="opensips"), {}),
     "LIVE020 ours, hidden": (hide, {}),
@@ -290,6 +301,52 @@ LOCAL = {"protocol": "tcp", "address": "127.0.0.1", "port": 3306}
 def test_what_looks_alike_and_is_good(name: str) -> None:
     change, overlay = MISSES[name]
     assert changed(change, overlay) == []
+
+
+RTPENGINE = {ALL: {"sipha_media_relay": "rtpengine"}}
+ARBITER = {"groups": {"databases": ["db1", "db2"], "arbitrators": ["db3"]}}
+PORTS: list[tuple[str, str, int, str, dict[str, Any]]] = [
+    ("sip1", "udp", 5060, "opensips_port", {}),
+    ("sip2", "tcp", 5060, "opensips_port", {}),
+    ("sip1", "udp", 5070, "opensips_port", {ALL: {"opensips_port": 5070}}),
+    ("sip1", "tcp", 5566, "opensips_bin_port", {}),
+    ("sip1", "tcp", 8888, "opensips_metrics_port", {}),
+    ("sip1", "tcp", 3306, "db_router_port", {}),
+    ("sip1", "tcp", 10306, "db_router_peers_port", {}),
+    ("sip1", "tcp", 25060, "mediaproxy_control_port", {}),
+    ("sip1", "tcp", 25061, "mediaproxy_management_port", {}),
+    ("db1", "tcp", 3306, "group databases", {}),
+    ("db1", "tcp", 4567, "group databases", {}),
+    ("db1", "tcp", 3307, "galera_tls_port", {}),
+    ("db1", "tcp", 9200, "galera_health_port", {}),
+    ("db3", "tcp", 4567, "group arbitrators", ARBITER),
+    ("relay1", "udp", 2223, "rtpengine_control_port", RTPENGINE),
+    ("relay1", "tcp", 2223, "rtpengine_control_port", RTPENGINE),
+]
+
+
+@pytest.mark.parametrize(("host", "protocol", "port", "variable", "overlay"), PORTS)
+def test_every_port_that_a_role_needs(host: str, protocol: str, port: int, variable: str, overlay: dict[str, Any]) -> None:
+    there = looks()
+    there["db3"]["listeners"] = []
+    listen(there, host, port, protocol=protocol)
+    found, _ = verdict(there, overlay)
+    assert [(f.id, f.host, f.variable) for f in found] == [("LIVE020", host, variable)], [str(finding) for finding in found]
+
+
+def test_the_strictest_skew_counts() -> None:
+    there = looks()
+    late(there, 3)
+    found, _ = verdict(there, {ALL: {"time_sync_max_skew": 10}, "hosts": {"sip1": {"time_sync_max_skew": 1}}})
+    assert [finding.id for finding in found] == ["LIVE021"]
+
+
+@pytest.mark.parametrize("value", ["40000", "40000:x", "x:40010", f"{10**9}:{10**9}9"])
+def test_a_port_range_that_is_none_is_not_judged(value: str) -> None:
+    there = looks()
+    there["relay1"]["open_files"] = 1
+    found, _ = verdict(there, {"hosts": {"relay1": {"media_relay_port_range": value}}})
+    assert found == []
 
 
 def test_a_new_cluster_trips_nothing() -> None:
