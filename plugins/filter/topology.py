@@ -9,11 +9,11 @@ from typing import Any
 
 import yaml
 from ansible.errors import AnsibleError, AnsibleFilterError
-from ansible_collections.sipha.cluster.plugins.module_utils.topology import drawing, openings
+from ansible_collections.sipha.cluster.plugins.module_utils.topology import drawing, live, openings
 from ansible_collections.sipha.cluster.plugins.module_utils.topology import sockets as views
 from ansible_collections.sipha.cluster.plugins.module_utils.topology.build import build
 from ansible_collections.sipha.cluster.plugins.module_utils.topology.model import Finding, Topology
-from ansible_collections.sipha.cluster.plugins.module_utils.topology.rules import judge, unknown_variables
+from ansible_collections.sipha.cluster.plugins.module_utils.topology.rules import judge, judge_live, unknown_variables
 from ansible_collections.sipha.cluster.plugins.module_utils.topology.table import render
 from ansible_collections.sipha.cluster.plugins.module_utils.topology.whatif import rows
 from jinja2 import Undefined
@@ -97,6 +97,17 @@ def findings(hostvars: Any, groups: Mapping[str, Sequence[str]]) -> list[dict[st
     return [f.as_dict() for f in _judged(hostvars, groups)[1]]
 
 
+def live_findings(
+    hostvars: Any, groups: Mapping[str, Sequence[str]], looks: Mapping[str, Any], in_run: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Everything wrong with the hosts by what they say, and what could not be judged."""
+    model = _topology(hostvars, groups)
+    seen = {str(name): live.read(_plain(look)) for name, look in looks.items() if name in model.hosts}
+    missing = {name: "no answer" if name in in_run else "not in this run" for name in model.hosts if name not in seen}
+    found, unjudged = judge_live(model, seen, missing)
+    return {"findings": [finding.as_dict() for finding in found], "unjudged": unjudged}
+
+
 def mermaid(hostvars: Any, groups: Mapping[str, Sequence[str]]) -> str:
     """The cluster and its findings as a Mermaid flowchart."""
     return drawing.mermaid(*_judged(hostvars, groups))
@@ -160,6 +171,7 @@ class FilterModule:
         return {
             "topology": topology,
             "findings": findings,
+            "live_findings": live_findings,
             "interface_of": interface_of,
             "mermaid": mermaid,
             "dot": dot,

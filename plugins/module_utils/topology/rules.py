@@ -7,9 +7,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from . import (
+    live,
     rules_capacity,
     rules_database,
     rules_inventory,
+    rules_live,
     rules_media,
     rules_network,
     rules_placement,
@@ -36,6 +38,7 @@ FAMILIES: tuple[tuple[str, tuple[Rule, ...]], ...] = (
     ("What a loss would cost", WHATIF_RULES),
 )
 RULES: tuple[Rule, ...] = tuple(rule for _, rules in FAMILIES for rule in rules)
+LIVE_RULES = rules_live.RULES
 
 
 def unknown_variables(defined: Mapping[str, Iterable[str]], known: set[str], prefixes: tuple[str, ...]) -> list[Finding]:
@@ -55,7 +58,8 @@ def unknown_variables(defined: Mapping[str, Iterable[str]], known: set[str], pre
 
 def _waive(findings: list[Finding], waivers: Mapping[object, object]) -> list[Finding]:
     """Waived findings become warnings that say why; a waiver that does nothing is a finding itself."""
-    rules = {rule.id: rule for rule in RULES}
+    rules: dict[str, Rule | live.LiveRule] = {**{rule.id: rule for rule in RULES}, **{rule.id: rule for rule in LIVE_RULES}}
+    later = {rule.id for rule in LIVE_RULES}  # judged once the hosts have been looked at
     found = {finding.id for finding in findings}
     reasons: dict[str, str] = {}
     about: list[Finding] = []
@@ -78,7 +82,7 @@ def _waive(findings: list[Finding], waivers: Mapping[object, object]) -> list[Fi
             )
         elif not reason:
             wrong("INV015", "error", f"{name} has no reason", f"Say why, like {{{name}: only a laptop}}")
-        elif name not in found and name != "INV016":
+        elif name not in found | later and name != "INV016":
             wrong("INV016", "warning", f"nothing was found by {name}", "Remove it")
         else:
             reasons[name] = reason
@@ -95,3 +99,8 @@ def judge(topology: Topology, extra: Iterable[Finding] = ()) -> list[Finding]:
         findings.append(Finding("INV011", "error", "", "sipha_waivers", "it is not a mapping", "Set it to {rule id: reason}"))
         waivers = {}
     return sorted(_waive(findings, waivers), key=lambda f: (f.severity != "error", f.id, f.host, f.variable))
+
+
+def judge_live(topology: Topology, looks: Mapping[str, live.Live], missing: Mapping[str, str]) -> tuple[list[Finding], str]:
+    """The same of what the hosts say, and one line about what could not be judged since hosts are missing (with the reason)."""
+    return live.judge(topology, LIVE_RULES, looks, missing)

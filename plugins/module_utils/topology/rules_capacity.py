@@ -56,20 +56,27 @@ def router_connections(topology: Topology) -> Iterator[Problem]:
             yield host.name, "db_router_maxconn", problem, f"Set it to {shown(wanted + SPARE + OTHER_PROCESSES)} or more, or fewer workers"
 
 
+def programs(topology: Topology, host: Host) -> list[tuple[str, float, float]]:
+    """(variable, MB taken at the start, MB at most) of the big programs of a host, where that is known."""
+    given: list[tuple[str, float, float]] = []
+    if "proxies" in host.groups:
+        shared, private = topology.number(host.name, "opensips_shared_memory"), topology.number(host.name, "opensips_private_memory")
+        workers = _workers(topology, host)
+        if shared is not None and private is not None and workers is not None:
+            given.append(("opensips_shared_memory", shared, shared + private * (workers + OTHER_PROCESSES)))
+    pool = topology.number(host.name, "galera_buffer_pool_size")
+    if "databases" in host.groups and pool is not None:
+        given.append(("galera_buffer_pool_size", pool, pool))
+    return given
+
+
 @rule("CAP004", "warning", "a host with less memory than its programs are given")
 def memory(topology: Topology) -> Iterator[Problem]:
     """The kernel ends the biggest program when memory is out, which is the engine or the database."""
     for host in topology.hosts.values():
         there = topology.number(host.name, "sipha_memory")
-        given: list[tuple[str, float | None]] = []
-        if "proxies" in host.groups:
-            shared, private = topology.number(host.name, "opensips_shared_memory"), topology.number(host.name, "opensips_private_memory")
-            workers = _workers(topology, host)
-            if shared is not None and private is not None and workers is not None:
-                given.append(("opensips_shared_memory", shared + private * (workers + OTHER_PROCESSES)))
-        if "databases" in host.groups:
-            given.append(("galera_buffer_pool_size", topology.number(host.name, "galera_buffer_pool_size")))
-        needed = sum(size or 0 for _, size in given)
+        given = programs(topology, host)
+        needed = sum(most for _, _, most in given)
         if there is not None and needed and needed + SYSTEM_MEMORY > there:
             problem = f"programs may take {shown(needed)} MB, the system {SYSTEM_MEMORY} MB, and sipha_memory is {shown(there)} MB"
             yield host.name, given[-1][0], problem, "Lower it, or give the host more memory"
