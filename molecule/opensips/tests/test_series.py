@@ -112,12 +112,23 @@ def test_full_sharing_and_hooks_parse_too(engine: tuple[str, testinfra.host.Host
         assert play(tmp_path, name, {}, {}).returncode == 0
 
 
-def test_a_broken_script_does_not_replace_the_old_one(engine: tuple[str, testinfra.host.Host], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("route", "said"),
+    [
+        ("no_such_function();", "SCRIPT030"),  # both would say this one
+        ("route(NOWHERE);", "SCRIPT020"),  # the parser passes it, the engine would not start
+        ('send_reply("Busy", 486);', "failed to validate"),  # types are the parser's
+    ],
+    ids=["function", "route", "types"],
+)
+def test_a_broken_script_does_not_replace_the_old_one(
+    engine: tuple[str, testinfra.host.Host], tmp_path: Path, route: str, said: str
+) -> None:
     name, host = engine
     before = host.file("/etc/opensips/opensips.cfg").sha256sum
-    result = play(tmp_path, name, {"opensips_extra_routes": "route[BROKEN] { no_such_function(); }"}, {})
+    result = play(tmp_path, name, {"opensips_extra_routes": f"route[BROKEN] {{ {route} }}"}, {})
     assert result.returncode != 0
-    assert "failed to validate" in result.stdout + result.stderr
+    assert said in result.stdout + result.stderr
     assert host.file("/etc/opensips/opensips.cfg").sha256sum == before
 
 
