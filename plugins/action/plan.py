@@ -11,13 +11,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from ansible import constants as C
-from ansible import context
+from ansible import constants, context
 from ansible.errors import AnsibleActionFail
 from ansible.parsing.splitter import parse_kv
 from ansible.plugins.action import ActionBase
 from ansible_collections.sipha.cluster.plugins.filter.topology import _topology as read_topology
-from ansible_collections.sipha.cluster.plugins.module_utils.topology.plan import Plan, build, missing_groups, problems, render
+from ansible_collections.sipha.cluster.plugins.module_utils.topology.plan import build, missing_groups, problems, render
 
 SITE = Path(__file__).resolve().parents[2] / "playbooks/site.yml"
 # What is asserted about a running cluster is not asked of one that has not been changed yet.
@@ -68,7 +67,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
 
     def _check(self, playbook: Path, limit: list[str] | None) -> list[dict[str, Any]]:
         """The events of a check run. What it needs to know secretly goes through files that are ours alone, and are removed."""
-        private = Path(tempfile.mkdtemp(prefix="plan-", dir=C.DEFAULT_LOCAL_TMP))
+        private = Path(tempfile.mkdtemp(prefix="plan-", dir=constants.DEFAULT_LOCAL_TMP))
         try:
             recorded, said = private / "events", private / "output"
             command = [sys.executable, "-m", "ansible", "playbook", "--check", "--diff", *self._options(private, limit), str(playbook)]
@@ -77,7 +76,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 "SIPHA_PLAN_EVENTS": str(recorded),
                 "ANSIBLE_CALLBACKS_ENABLED": "sipha.cluster.plan_events",  # and no other: nothing is told to anybody
                 "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.default",
-                "ANSIBLE_COLLECTIONS_PATH": os.pathsep.join(C.COLLECTIONS_PATHS),
+                "ANSIBLE_COLLECTIONS_PATH": os.pathsep.join(constants.COLLECTIONS_PATHS),
                 "ANSIBLE_RETRY_FILES_ENABLED": "0",
                 "ANSIBLE_NOCOLOR": "1",
                 "ANSIBLE_FORCE_COLOR": "0",
@@ -128,8 +127,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     def _secrets(self, private: Path) -> list[str]:
         """Passwords that were asked for, or read: not asked again."""
         options = []
-        for number, (identity, secret) in enumerate(getattr(self._loader, "_vault", None) and self._loader._vault.secrets or ()):
-            options += ["--vault-id", f"{identity or C.DEFAULT_VAULT_IDENTITY}@{self._keep(private / f'vault-{number}', secret.bytes)}"]
+        for number, (identity, secret) in enumerate(self._loader._vault.secrets or ()):
+            path = self._keep(private / f"vault-{number}", secret.bytes)
+            options += ["--vault-id", f"{identity or constants.DEFAULT_VAULT_IDENTITY}@{path}"]
         for option, value in (("connection", self._play_context.password), ("become", self._play_context.become_pass)):
             if value:
                 options += [f"--{option}-password-file", self._keep(private / option, str(value))]

@@ -1,7 +1,7 @@
 """What a run of site.yml would do: the events of a check run and the topology model become a Plan. Standard library only, no Ansible.
 
-In check mode no file changes, so nothing is older than its files yet. Restarts are derived here: a service restarts when a file that it reads
-at its start would change (role `unit` and galera_state tell which files these are), or is newer than its start already.
+In check mode no file changes, so nothing is older than its files yet. Restarts are derived here: a service restarts when a file that it
+reads at its start would change (role `unit` and galera_state tell which files these are), or is newer than its start already.
 """
 
 from __future__ import annotations
@@ -64,6 +64,7 @@ UNKNOWN = "not known"
 VERBS = {"restart": "restarts", "reload": "is reloaded", "start": "starts", "stop": "stops", "data": "reads its tables anew"}
 STATES = {"restarted": "restart", "reloaded": "reload", "started": "start", "stopped": "stop"}
 WIDTH = 110
+Needs = dict[str, tuple[str, ...]]  # service that must restart -> why
 
 
 @dataclass(frozen=True)
@@ -134,8 +135,9 @@ class Problem:
     message: str
     unreachable: bool = False
 
-    def __str__(self) -> str:
-        return f"{self.host}, {self.play}, {self.task}: {'unreachable: ' if self.unreachable else ''}{self.message}"
+    @property
+    def text(self) -> str:
+        return f"{self.play}, {self.task}: {'unreachable: ' if self.unreachable else ''}{self.message}"
 
 
 @dataclass
@@ -296,9 +298,9 @@ class _Host:
     anchors: dict[str, int] = field(default_factory=dict)  # prefix of a group -> when the run sorted the host into it
     addresses: set[str] = field(default_factory=set)
 
-    def restarts(self) -> dict[str, tuple[str, ...]]:
+    def restarts(self) -> Needs:
         """Service -> why."""
-        result = {}
+        result: Needs = {}
         for service, (files, stale) in self.watched.items():
             if service in self.starts:
                 continue  # it starts with the new files
@@ -360,7 +362,7 @@ def build(
         if event["kind"] != "task":
             continue
         delegate = str(event.get("delegate") or "")
-        name = str(event["host"]) if not delegate else delegate
+        name = delegate or str(event["host"])
         if name not in topology.hosts:
             name = CONTROLLER
         own = seen.setdefault(str(event["host"]), _Host())
@@ -401,7 +403,7 @@ def build(
 
 def _order(plan: Plan, topology: Topology, seen: Mapping[str, _Host], inline: list[tuple[int, Step]], new: set[str]) -> None:
     """Everything that happens to services, and to VIPs, in the order of the run."""
-    needs: dict[str, dict[str, dict[str, tuple[str, ...]]]] = {PROXY: {}, RELAY: {}, DATABASE: {}}
+    needs: dict[str, dict[str, Needs]] = {PROXY: {}, RELAY: {}, DATABASE: {}}
     for name, state in sorted(seen.items()):
         if name not in plan.hosts or name in new:
             continue
@@ -515,6 +517,6 @@ def render(plan: Plan) -> str:
         out += ["", *_wrap(f"Nothing changes on {', '.join(same)}.", "", "  ")]
     if plan.problems:
         out += ["", "The check ended here, and what comes after it is not known:"]
-        for problem in plan.problems:
-            out += _wrap(str(problem), "  ", "    ")
+        for text in dict.fromkeys(problem.text for problem in plan.problems):
+            out += _wrap(", ".join([*(one.host for one in plan.problems if one.text == text), text]), "  ", "    ")
     return "\n".join(out).strip("\n")
