@@ -16,7 +16,7 @@ from ansible.errors import AnsibleActionFail
 from ansible.parsing.splitter import parse_kv
 from ansible.plugins.action import ActionBase
 from ansible_collections.sipha.cluster.plugins.filter.topology import _topology as read_topology
-from ansible_collections.sipha.cluster.plugins.module_utils.topology.plan import build, missing_groups, problems, render
+from ansible_collections.sipha.cluster.plugins.module_utils.topology.plan import build, missing_groups, only, problems, render
 
 SITE = Path(__file__).resolve().parents[2] / "playbooks/site.yml"
 # What is asserted about a running cluster is not asked of one that has not been changed yet.
@@ -60,9 +60,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         ended = set(problems(events))
         rest = [host for host in hosts if host not in missing]
         if ended & set(missing) and not ended - set(missing) and rest:
-            new_events = [event for event in events if event["kind"] == "task" and event["host"] in missing]
-            events = new_events + self._check(playbook, rest)
-        plan = build(topology, events, hosts, playbook.name, missing)
+            events = only(events, set(missing)) + self._check(playbook, rest)
+        plan = build(topology, events, hosts, playbook.name)
         return {**result, "changed": False, "plan": plan.as_dict(), "text": render(plan)}
 
     def _check(self, playbook: Path, limit: list[str] | None) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from ansible_collections.sipha.cluster.plugins.module_utils.topology.plan import
     Plan,
     build,
     missing_groups,
+    only,
     problems,
     render,
 )
@@ -200,7 +202,7 @@ def test_nothing_to_change() -> None:
 def test_standby_first_then_the_holder_gives_its_vip_away() -> None:
     made = plan(*LIVE, file("sip1"), file("sip2"), *SORTED)
     assert steps(made) == ["sip2 opensips restarts", "sip1 gives the VIP main to sip2", "sip1 opensips restarts"]
-    assert [step.why for step in made.steps] == [(SCRIPT,), ("it restarts",), (SCRIPT,)]
+    assert [step.why for step in made.steps] == [(SCRIPT,), ("before it restarts",), (SCRIPT,)]
     assert made.steps[1].clients == MOVE_PLANNED
     assert (made.vips[0].before, made.vips[0].after, made.vips[0].moves) == ("sip1", "sip2", (("sip1", "sip2"),))
 
@@ -272,6 +274,7 @@ def test_databases_restart_one_at_a_time_by_name_and_before_the_proxies() -> Non
     assert steps(made) == [*(f"db{number} mariadb restarts" for number in (1, 2, 3)), "sip2 opensips restarts"]
     assert all(step.alone for step in made.steps)
     assert "503" in made.steps[0].clients
+    assert "1. db1, db2, db3, one after the other: mariadb restarts" in render(made)
 
 
 def test_relays_drain_after_the_proxies() -> None:
@@ -356,6 +359,20 @@ def test_a_host_that_is_new_in_one_of_its_groups() -> None:
     assert made.complete
 
 
+def test_the_look_without_new_hosts_is_added_to_what_is_known_of_them() -> None:
+    first = [installed("db3"), *LIVE, event("db3", "failed", message="no service"), stats(db3="failed", sip1="failed")]
+    made = plan(*only(first, {"db3"}), *LIVE, file("sip2"), *SORTED, stats())
+    assert made.complete
+    assert made.hosts["db3"].new
+    assert steps(made) == ["sip2 opensips restarts"]
+
+
+def test_a_relay_of_another_kind_is_no_new_host() -> None:
+    made = plan(installed("relay1", "mediaproxy-relay"), overlay={"sipha_media_relay": "rtpengine"})
+    assert (made.hosts["relay1"].missing, made.hosts["relay1"].new) == (("relays",), False)
+    assert "new in relays: all that belongs to it is installed and started" in render(made)
+
+
 @pytest.mark.parametrize(("relay", "lacks"), [("mediaproxy", True), ("rtpengine", False), ("none", False)])
 def test_the_relay_that_is_chosen_counts(relay: str, lacks: bool) -> None:
     topology = model(overlaid({"all": {"sipha_media_relay": relay}}))
@@ -418,6 +435,30 @@ def test_every_service_that_is_restarted_says_what_clients_notice() -> None:
 def test_ringing_calls_are_told_as_the_documentation_tells_them() -> None:
     lost = "Calls that are ringing when the VIP moves" in (ROOT / "docs/failover.md").read_text().split("## What does not survive")[1]
     assert ("ring in that moment are lost" in MOVE_PLANNED) == lost
+
+
+def every_task(node: Any) -> Iterator[dict[str, Any]]:
+    """All tasks in a file of tasks or plays, also those in blocks."""
+    for entry in node or []:
+        for part in ("tasks", "pre_tasks", "post_tasks", "handlers", "block", "rescue", "always"):
+            yield from every_task(entry.get(part))
+        yield entry
+
+
+def test_what_runs_in_check_mode_as_well_only_looks() -> None:
+    """`check_mode: false` is for questions: commands that are marked as changing nothing, and reads over HTTP."""
+    asks = {"ansible.builtin.command", "ansible.builtin.shell", "ansible.builtin.uri"}
+    asked = 0
+    for path in sorted(
+        [*(ROOT / "roles").glob("*/tasks/*.yml"), *(ROOT / "roles").glob("*/handlers/*.yml"), *(ROOT / "playbooks").glob("*.yml")]
+    ):
+        for task in every_task(yaml.safe_load(path.read_text())):
+            if task.get("check_mode") is False:
+                asked += 1
+                assert asks & set(task), f"{path}: {task.get('name')}"
+                assert task.get("changed_when") is False or "ansible.builtin.uri" in task, f"{path}: {task.get('name')}"
+                assert task.get("ansible.builtin.uri", {}).get("method", "GET") == "GET", f"{path}: {task.get('name')}"
+    assert asked > 10
 
 
 # Recorded runs

@@ -100,18 +100,19 @@ class Step:
 
 @dataclass
 class HostPlan:
-    """What happens on one host. missing: the groups whose software it has not got yet; all of them: the host is new."""
+    """What happens on one host. missing: the groups whose software it has not got yet. installed: what it has for any group."""
 
     name: str
     groups: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+    installed: tuple[str, ...] = ()
     seen: bool = False
     changes: list[Change] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     @property
     def new(self) -> bool:
-        return bool(self.missing) and set(self.missing) >= set(self.groups)
+        return bool(self.missing) and not self.installed
 
 
 @dataclass(frozen=True)
@@ -184,20 +185,20 @@ def service_name(unit: str) -> str:
     return unit.removesuffix(".service")
 
 
+def installed_packages(events: Iterable[Mapping[str, Any]]) -> dict[str, tuple[str, ...]]:
+    """Host -> what dpkg has of the software that a group needs."""
+    return {str(event["host"]): tuple(event["found"]["installed"]) for event in events if "installed" in (event.get("found") or {})}
+
+
 def missing_groups(topology: Topology, events: Iterable[Mapping[str, Any]]) -> dict[str, tuple[str, ...]]:
-    """Host -> the groups whose software is not installed on it, from what dpkg said."""
-    installed: dict[str, set[str]] = {}
-    for event in events:
-        found = event.get("found") or {}
-        if "installed" in found:
-            installed[str(event["host"])] = set(found["installed"])
+    """Host -> the groups whose software is not installed on it."""
     relay = RELAY_PACKAGES.get(str(topology.settings.get("sipha_media_relay", "")))
     result = {}
-    for name, there in installed.items():
+    for name, there in installed_packages(events).items():
         lacking = []
         for group in topology.hosts[name].groups if name in topology.hosts else ():
             wanted = SERVERS.get(group, ()) if group != "relays" else (relay,) if relay else ()
-            if wanted and there.isdisjoint(wanted):
+            if wanted and set(there).isdisjoint(wanted):
                 lacking.append(group)
         if lacking:
             result[name] = tuple(lacking)
@@ -216,6 +217,17 @@ def problems(events: Iterable[Mapping[str, Any]]) -> dict[str, Problem]:
             message = str(event["message"]).strip()
             last[host] = Problem(host, str(event["play"]), str(event["task"]), message, event["status"] == "unreachable")
     return {host: last.get(host, Problem(host, "", "", "no reason given")) for host in sorted(broken)}
+
+
+def only(events: Iterable[Mapping[str, Any]], hosts: set[str]) -> list[dict[str, Any]]:
+    """The events of these hosts, with how they ended."""
+    kept = []
+    for event in events:
+        if event["kind"] == "stats":
+            kept.append({**event, "hosts": {host: summary for host, summary in event["hosts"].items() if host in hosts}})
+        elif event.get("host") in hosts:
+            kept.append(dict(event))
+    return kept
 
 
 def _detail(entry: Mapping[str, Any]) -> str:
@@ -334,7 +346,7 @@ def _proxy_steps(
                 others = sorted((name for name in order if name != host and name in able), key=lambda name: -order[name])
                 target = others[0] if others else ""
                 clients = MOVE_PLANNED if target else "nothing: it keeps the VIP, and the run ends here with an error"
-                steps.append(Step(host, vip.name, "move", clients, ("it restarts",), True, target))
+                steps.append(Step(host, vip.name, "move", clients, ("before it restarts",), True, target))
                 holds[vip.name] = target or host
         for service in RESTARTED_BY:
             if service in needs[host]:
@@ -342,19 +354,13 @@ def _proxy_steps(
     return steps
 
 
-def build(
-    topology: Topology,
-    events: Sequence[Mapping[str, Any]],
-    hosts: Sequence[str],
-    playbook: str = "site.yml",
-    missing: Mapping[str, tuple[str, ...]] | None = None,
-) -> Plan:
-    """The plan for these hosts. `missing` is what an earlier look said about hosts that these events leave out."""
-    lacking = {**missing_groups(topology, events), **(missing or {})}
+def build(topology: Topology, events: Sequence[Mapping[str, Any]], hosts: Sequence[str], playbook: str = "site.yml") -> Plan:
+    """The plan for these hosts."""
+    lacking, installed = missing_groups(topology, events), installed_packages(events)
     plan = Plan(playbook, {})
     for name in hosts:
         groups = tuple(group for group in topology.hosts[name].groups if group in SERVERS) if name in topology.hosts else ()
-        plan.hosts[name] = HostPlan(name, groups, lacking.get(name, ()))
+        plan.hosts[name] = HostPlan(name, groups, lacking.get(name, ()), installed.get(name, ()))
     new = {name for name, host in plan.hosts.items() if host.new}
     seen: dict[str, _Host] = {}
     inline: list[tuple[int, Step]] = []
@@ -468,18 +474,20 @@ def _host_lines(plan: Plan) -> list[str]:
 
 
 def _step_lines(plan: Plan) -> list[str]:
-    """Steps that happen on several hosts in one play are one, but where the play takes one host after the other."""
+    """The same on several hosts is one step: at the same time in one play, or one host directly after the other."""
     folded: list[tuple[Step, list[str]]] = []
     for step in plan.steps:
-        alike = next((names for other, names in folded if not step.alone and _same(other, step)), None)
+        alike = next((names for other, names in (folded[-1:] if step.alone else folded) if _same(other, step)), None)
         if alike is None:
             folded.append((step, [step.host]))
         elif step.host not in alike:
             alike.append(step.host)
     out = []
-    for number, (step, names) in enumerate(folded, 1):
+    for number, (step, unordered) in enumerate(folded, 1):
+        names = [name for name in plan.hosts if name in unordered]
+        turns = ", one after the other" if step.alone and len(names) > 1 else ""
         why = f" ({', '.join(step.why)})" if step.why else ""
-        out += _wrap(f"{', '.join(names)}: {step.says()}{why}", f"{number:>3}. ", "     ")
+        out += _wrap(f"{', '.join(names)}{turns}: {step.says()}{why}", f"{number:>3}. ", "     ")
         out += _wrap(f"clients: {step.clients}", "     ", "       ")
     return out
 
