@@ -369,7 +369,7 @@ def build(topology: Topology, events: Sequence[Mapping[str, Any]], hosts: Sequen
             continue
         delegate = str(event.get("delegate") or "")
         name = delegate or str(event["host"])
-        if name not in topology.hosts:
+        if name in ("localhost", "127.0.0.1"):
             name = CONTROLLER
         own = seen.setdefault(str(event["host"]), _Host())
         found = event.get("found") or {}
@@ -520,9 +520,10 @@ def render(plan: Plan) -> str:
     ]
     if moved:
         out += ["", f"VIPs that move: {'; '.join(moved)}."]
-    same = [name for name in hosts if name not in changing and plan.hosts[name].seen]
-    if same and changing:
-        out += ["", *_wrap(f"Nothing changes on {', '.join(same)}.", "", "  ")]
+    ended = {problem.host for problem in plan.problems}
+    same = [name for name in hosts if name not in changing and name not in ended and plan.hosts[name].seen]
+    if same and (changing or ended):
+        out += ["", *_wrap(f"Nothing changes on {', '.join(same)}{', as far as is known' if ended else ''}.", "", "  ")]
     if plan.problems:
         out += ["", "The check ended here, and what comes after it is not known:"]
         for text in dict.fromkeys(problem.text for problem in plan.problems):
