@@ -26,7 +26,7 @@ def settings(tmp_path: Path, **changes: object) -> Settings:
         "core_address": "127.0.0.1",
         "sip_port": 1,
         "public_interface": "lo",
-        "vip": "198.18.10.10",
+        "vips": {"main": "198.18.10.10"},
         "gateway": "127.0.0.1",
         "core_peers": ["127.0.0.1"],
         "mi_socket": str(tmp_path / "mi"),
@@ -151,7 +151,8 @@ def engine(tmp_path: Path) -> Engine:
 
 
 def shtags(state: str) -> dict[str, object]:
-    return {"result": [{"Tag": "vip", "Cluster": 1, "State": state}]}
+    """Of the tag that is asked about; one more is always active elsewhere."""
+    return {"result": [{"Tag": "other", "Cluster": 1, "State": "backup"}, {"Tag": "main", "Cluster": 1, "State": state}]}
 
 
 def test_mi_returns_results_and_raises_errors(engine: Engine, tmp_path: Path) -> None:
@@ -166,7 +167,7 @@ def test_mi_returns_results_and_raises_errors(engine: Engine, tmp_path: Path) ->
 
 def test_an_undeclared_tag_is_an_error() -> None:
     with pytest.raises(mi.MiError, match="not declared"):
-        mi.tag_state([{"Tag": "other", "Cluster": 1, "State": "active"}], "vip", 1)
+        mi.tag_state([{"Tag": "other", "Cluster": 1, "State": "active"}], "main", 1)
 
 
 @pytest.mark.parametrize(("vip", "state", "calls"), [("127.0.0.1", "backup", 1), ("127.0.0.1", "active", 0), ("198.18.10.10", "backup", 0)])
@@ -175,8 +176,8 @@ def test_the_tag_is_claimed_exactly_where_the_vip_is(
 ) -> None:
     monkeypatch.setattr(Agent, "__post_init__", lambda self: None)
     engine.answers = {"clusterer_list_shtags": shtags(state), "clusterer_shtag_set_active": {"result": "OK"}}
-    Agent(settings(tmp_path, vip=vip)).claim_tag()
-    assert [params for method, params in engine.asked if method == "clusterer_shtag_set_active"] == [["vip/1"]] * calls
+    Agent(settings(tmp_path)).claim_tag("main", vip)
+    assert [params for method, params in engine.asked if method == "clusterer_shtag_set_active"] == [["main/1"]] * calls
 
 
 @pytest.mark.parametrize(
@@ -184,13 +185,22 @@ def test_the_tag_is_claimed_exactly_where_the_vip_is(
     [
         ("127.0.0.1", "active", ""),
         ("198.18.10.10", "backup", ""),
-        ("127.0.0.1", "backup", "holds the VIP 127.0.0.1, but the sharing tag vip is backup"),
-        ("198.18.10.10", "active", "does not hold the VIP 198.18.10.10, but the sharing tag vip is active"),
+        ("127.0.0.1", "backup", "holds the VIP 127.0.0.1, but the sharing tag main is backup"),
+        ("198.18.10.10", "active", "does not hold the VIP 198.18.10.10, but the sharing tag main is active"),
     ],
 )
 def test_health_compares_tag_and_vip(engine: Engine, tmp_path: Path, vip: str, state: str, problem: str) -> None:
     engine.answers = {"clusterer_list_shtags": shtags(state)}
-    assert health.check_tag(settings(tmp_path, vip=vip)) == problem
+    assert health.check_tag(settings(tmp_path, vips={"other": "198.18.10.20", "main": vip})) == problem
+
+
+def test_what_is_in_the_air(engine: Engine, tmp_path: Path) -> None:
+    engine.answers = {"get_statistics": {"result": {"dialog:early_dialogs": 0, "tm:inuse_transactions": 0}}}
+    assert health.check_air(settings(tmp_path)) == ""
+    engine.answers = {"get_statistics": {"result": {"dialog:early_dialogs": 2, "tm:inuse_transactions": 3}}}
+    assert health.check_air(settings(tmp_path)) == "2 early dialogs, 3 inuse transactions"
+    engine.answers = {}
+    assert health.check_air(settings(tmp_path)).startswith("management interface: ")
 
 
 def test_health_says_what_does_not_answer(tmp_path: Path) -> None:

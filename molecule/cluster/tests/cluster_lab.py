@@ -240,7 +240,7 @@ class Lab:
             assert process.stdout
             output = process.stdout.read()
             rows = json.loads(output)["result"] if process.wait() == 0 else []
-            states[name] = next((str(row["State"]) for row in rows if row["Tag"] == "vip"), "away")
+            states[name] = next((str(row["State"]) for row in rows if row["Tag"] == "main"), "away")
         return states
 
     # SQL

@@ -125,18 +125,17 @@ class Running:
         return Result(code, Trace.parse(log), errors)
 
 
-def start(lab: Lab, host: str, network: str, port: int, scenario: str, *options: str, seconds: float = 20) -> Running:
+def start(lab: Lab, host: str, network: str, port: int, scenario: str, *options: str, seconds: float = 20, vip: str = "") -> Running:
     """Start a scenario that starts something, once."""
     name = str(next(_numbers))
-    target = f"{lab.vip}:{SIP_PORT}"
-    all_options = ["-m", "1", "-timeout_error", *options, target]
+    all_options = ["-m", "1", "-timeout_error", *options, f"{vip or lab.vip}:{SIP_PORT}"]
     command = _command(name, scenario, lab.address(host, network), port, seconds, all_options)
     return Running(lab, host, name, lab.host(host).spawn("sh", "-c", command))
 
 
-def run(lab: Lab, host: str, network: str, port: int, scenario: str, *options: str, seconds: float = 20) -> Result:
+def run(lab: Lab, host: str, network: str, port: int, scenario: str, *options: str, seconds: float = 20, vip: str = "") -> Result:
     """Run a scenario that starts something, once, to its end."""
-    return start(lab, host, network, port, scenario, *options, seconds=seconds).finished()
+    return start(lab, host, network, port, scenario, *options, seconds=seconds, vip=vip).finished()
 
 
 def stop(lab: Lab, host: str, name: str) -> None:
@@ -172,6 +171,7 @@ class Phone:
     domain: str = ""
     host: str = "phone"
     network: str = "home"
+    vip: str = ""  # the one it uses, where the cluster has several
     cseq: int = 1
     call_id: str = ""
 
@@ -193,11 +193,11 @@ class Phone:
         if auth_user:
             options[options.index("-au") + 1] = auth_user
         self.cseq += 2
-        return run(self.lab, self.host, self.network, self.port, "register", *options, seconds=seconds)
+        return run(self.lab, self.host, self.network, self.port, "register", *options, seconds=seconds, vip=self.vip)
 
     def start_call(self, callee: str, scenario: str = "call", hold: float = 1.0, seconds: float = 20, transport: str = "u1") -> Running:
         options = [*self._who(), "-key", "callee", callee, "-d", str(int(hold * 1000)), "-t", transport]
-        return start(self.lab, self.host, self.network, self.port, scenario, *options, seconds=seconds)
+        return start(self.lab, self.host, self.network, self.port, scenario, *options, seconds=seconds, vip=self.vip)
 
     def call(self, callee: str, scenario: str = "call", hold: float = 1.0, seconds: float = 20, transport: str = "u1") -> Result:
         return self.start_call(callee, scenario, hold, seconds, transport).finished()

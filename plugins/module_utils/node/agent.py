@@ -28,11 +28,10 @@ class Settings:
     core_address: str
     sip_port: int
     public_interface: str
-    vip: str
+    vips: dict[str, str]  # sharing tag -> address
     gateway: str
     core_peers: list[str]
     mi_socket: str
-    tag: str = "vip"
     cluster: int = 1
     db_port: int = 3306
     run_dir: str = "/run/sipha"
@@ -99,7 +98,7 @@ class Agent:
     running: bool = True
     sequence: int = 0
     gateway_seen: bool = False
-    tag_right: str = ""
+    tag_trouble: dict[str, str] = field(default_factory=dict)
     stuck_since: float = 0.0
     tracks: dict[str, Track] = field(default_factory=dict)
 
@@ -197,22 +196,22 @@ class Agent:
             self.tracks["media"].add(not problem)
             time.sleep(max(0.05, s.slow_interval - (time.monotonic() - start)))
 
-    def claim_tag(self) -> None:
-        """The sharing tag is active where the VIP is; right again after every restart of the engine or keepalived."""
+    def claim_tag(self, tag: str, vip: str) -> None:
+        """A VIP's sharing tag is active where the VIP is; right again after every restart of the engine or keepalived."""
         s = self.settings
-        if not probes.carries(s.public_interface, s.vip):
-            self.tag_right = ""
+        if not probes.carries(s.public_interface, vip):
+            self.tag_trouble.pop(tag, None)
             return
         try:
-            if mi.tag_state(mi.call(s.mi_socket, "clusterer_list_shtags", None, 0.5, s.run_dir), s.tag, s.cluster) == "active":
+            if mi.tag_state(mi.call(s.mi_socket, "clusterer_list_shtags", None, 0.5, s.run_dir), tag, s.cluster) == "active":
                 return
-            mi.call(s.mi_socket, "clusterer_shtag_set_active", [f"{s.tag}/{s.cluster}"], 0.5, s.run_dir)
-            log(f"holds {s.vip}: sharing tag {s.tag}/{s.cluster} set active")
-            self.tag_right = ""
+            mi.call(s.mi_socket, "clusterer_shtag_set_active", [f"{tag}/{s.cluster}"], 0.5, s.run_dir)
+            log(f"holds {vip}: sharing tag {tag}/{s.cluster} set active")
+            self.tag_trouble.pop(tag, None)
         except mi.MiError as error:
-            if str(error) != self.tag_right:  # say it once, not every second
-                log(f"holds {s.vip}, but can't set the sharing tag: {error}")
-            self.tag_right = str(error)
+            if str(error) != self.tag_trouble.get(tag):  # say it once, not every second
+                log(f"holds {vip}, but can't set the sharing tag: {error}")
+            self.tag_trouble[tag] = str(error)
 
     def free_stuck_links(self, now: float) -> None:
         """A probe of a peer lasts some seconds. When two proxies start together and an answer comes late, the engine can stay in that
@@ -237,7 +236,8 @@ class Agent:
         while self.running:
             self.vip_changed.wait(1.0)
             self.vip_changed.clear()
-            self.claim_tag()
+            for tag, vip in self.settings.vips.items():
+                self.claim_tag(tag, vip)
             self.free_stuck_links(time.monotonic())
 
     def drain_events(self) -> None:

@@ -44,17 +44,27 @@ def check_db(settings: Settings) -> str:
 
 
 def check_tag(settings: Settings) -> str:
-    """The tag is active here exactly when the VIP is here."""
-    holds = probes.carries(settings.public_interface, settings.vip)
+    """The tag of each VIP is active here exactly when the VIP is here."""
     try:
         shtags = mi.call(settings.mi_socket, "clusterer_list_shtags", None, 1.0, settings.run_dir)
-        state = mi.tag_state(shtags, settings.tag, settings.cluster)
+        for tag, vip in settings.vips.items():
+            holds = probes.carries(settings.public_interface, vip)
+            state = mi.tag_state(shtags, tag, settings.cluster)
+            if state != ("active" if holds else "backup"):
+                return f"{'holds' if holds else 'does not hold'} the VIP {vip}, but the sharing tag {tag} is {state}"
     except mi.MiError as error:
         return f"management interface: {error}"
-    wanted = "active" if holds else "backup"
-    if state == wanted:
-        return ""
-    return f"{'holds' if holds else 'does not hold'} the VIP {settings.vip}, but the sharing tag {settings.tag} is {state}"
+    return ""
+
+
+def check_air(settings: Settings) -> str:
+    """Is nothing in the air: no call that rings, no transaction that waits? Asked before a planned restart, of a proxy without VIP."""
+    try:
+        counts = mi.call(settings.mi_socket, "get_statistics", {"statistics": ["early_dialogs", "inuse_transactions"]}, 1.0, settings.run_dir)
+    except mi.MiError as error:
+        return f"management interface: {error}"
+    busy = {name.split(":")[-1]: int(count) for name, count in counts.items() if int(count)}
+    return ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in sorted(busy.items()))
 
 
 def check_peers(settings: Settings) -> str:
@@ -85,6 +95,7 @@ CHECKS: dict[str, Callable[[Settings], str]] = {
     "tag": check_tag,
     "media": check_media,
     "peers": check_peers,
+    "air": check_air,
 }
 CAN_SERVE = "sip,mi,db,tag,media"
 

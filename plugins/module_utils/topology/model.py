@@ -111,6 +111,11 @@ class Vip:
     router_id: int
     preferred: tuple[str, ...]
 
+    @property
+    def tag(self) -> str:
+        """The engine's sharing tag that follows this VIP."""
+        return self.name
+
     def priorities(self, proxies: list[str]) -> dict[str, int]:
         """VRRP base priority of every proxy: distinct, preferred ones first, then by name."""
         order = [n for n in self.preferred if n in proxies]
@@ -186,6 +191,7 @@ class Topology:
             "vips": [
                 {
                     "name": vip.name,
+                    "tag": vip.tag,
                     "address": str(vip.address.ip) if vip.address else "",
                     "prefix": vip.address.network.prefixlen if vip.address else 0,
                     "router_id": vip.router_id,

@@ -56,14 +56,6 @@ def preferred_are_proxies(topology: Topology) -> Iterator[Problem]:
                 yield "", "sipha_vips", problem, f"Name proxies: {', '.join(proxies)}"
 
 
-@rule("VIP006", "error", "more than one VIP")
-def one_vip(topology: Topology) -> Iterator[Problem]:
-    """The engine's NAT pings can follow the holder of one only; phones of the other would be pinged from nowhere."""
-    if len(topology.vips) > 1:
-        problem = f"it has {len(topology.vips)} VIPs, but the engine's NAT pings can follow the holder of one only"
-        yield "", "sipha_vips", problem, "Keep one VIP"
-
-
 @rule("VIP007", "error", "a VIP that is the gateway's address")
 def vip_is_no_gateway(topology: Topology) -> Iterator[Problem]:
     """The holder would take the router's traffic, and the whole network is gone."""
@@ -80,6 +72,27 @@ def preferred_once(topology: Topology) -> Iterator[Problem]:
     for vip in topology.vips:
         for name in sorted({n for n in vip.preferred if vip.preferred.count(n) > 1}):
             yield "", "sipha_vips", f"VIP {vip.name} prefers {name} twice", "Name each proxy once"
+
+
+@rule("VIP009", "warning", "two VIPs that start on one proxy")
+def first_holders_differ(topology: Topology) -> Iterator[Problem]:
+    """Several VIPs share the load only while different proxies hold them. Without `preferred` the first proxy by name holds each."""
+    proxies, first = topology.names("proxies"), dict[str, str]()
+    for vip in topology.vips:
+        priorities = vip.priorities(proxies)
+        holder = max(priorities, key=priorities.__getitem__, default="")
+        if holder in first and len(topology.vips) <= len(proxies):
+            problem = f"VIP {vip.name} starts on {holder}, as VIP {first[holder]} does"
+            yield "", "sipha_vips", problem, "Begin each VIP's preferred list with another proxy"
+        first.setdefault(holder, vip.name)
+
+
+@rule("VIP010", "error", "several VIPs with registrations in memory")
+def several_vips_need_sql(topology: Topology) -> Iterator[Problem]:
+    """With full_sharing the pings to a phone follow the tag of the VIP that it registered with, and the engine pings by one tag only."""
+    if len(topology.vips) > 1 and topology.settings.get("sipha_registrar_mode") == "full_sharing":
+        problem = f"there are {len(topology.vips)} VIPs, and phones of all but the first would not be pinged"
+        yield "", "sipha_registrar_mode", problem, "Set it to sql_only, or keep one VIP"
 
 
 @rule("VRP001", "warning", "proxies that advertise at different intervals")
@@ -135,9 +148,10 @@ RULES = (
     vip_is_free,
     vips_differ,
     preferred_are_proxies,
-    one_vip,
     vip_is_no_gateway,
     preferred_once,
+    first_holders_differ,
+    several_vips_need_sql,
     one_interval,
     interval_not_too_short,
     garp_refresh,
