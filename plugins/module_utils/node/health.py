@@ -60,7 +60,9 @@ def check_tag(settings: Settings) -> str:
 def check_air(settings: Settings) -> str:
     """Is nothing in the air: no call that rings, no transaction that waits? Asked before a planned restart, of a proxy without VIP."""
     try:
-        counts = mi.call(settings.mi_socket, "get_statistics", {"statistics": ["early_dialogs", "inuse_transactions"]}, 1.0, settings.run_dir)
+        counts = mi.call(
+            settings.mi_socket, "get_statistics", {"statistics": ["early_dialogs", "inuse_transactions"]}, 1.0, settings.run_dir
+        )
     except mi.MiError as error:
         return f"management interface: {error}"
     busy = {name.split(":")[-1]: int(count) for name, count in counts.items() if int(count)}

@@ -32,11 +32,10 @@ RESTARTED_BY: dict[str, str] = {
 
 # (service, what happens to it) -> what clients notice. See docs/failover.md, docs/media.md, and README's measurements.
 MOVE_PLANNED = (
-    "0.02 s without an answer (measured); answered calls go on, calls that ring in that moment are lost, "
-    "TCP clients connect again and stay registered"
+    "0.02 s without an answer (measured); calls go on, also those that ring in that moment; TCP clients connect again and stay registered"
 )
 EFFECTS: dict[tuple[str, str], str] = {
-    ("opensips", "restart"): "nothing: this proxy has no VIP when it restarts",
+    ("opensips", "restart"): "nothing: this proxy has no VIP then, and waits for calls that still ring on it (opensips_ring_timeout)",
     ("opensips", "start"): "nothing: nobody is served by it yet",
     ("opensips", "data"): "nothing: it reads the tables anew while it runs",
     ("mediaproxy-dispatcher", "restart"): "nothing: this proxy has no VIP then; relay statistics of its calls that are up are not told",
@@ -53,6 +52,8 @@ EFFECTS: dict[tuple[str, str], str] = {
     ("keepalived", "reload"): "nothing: a reload moves no VIP",
     ("keepalived", "start"): "nothing, or where nobody holds the VIP: it comes up",
     ("keepalived", "restart"): MOVE_PLANNED + ", where this proxy holds the VIP",
+    ("sipha-loopback", "restart"): "nothing: a VIP that is in use is on the public interface",
+    ("sipha-loopback", "start"): "nothing: a VIP that is in use is on the public interface",
     ("sipha-agent", "restart"): "nothing: its verdicts stay, no VIP moves",
     ("sipha-firewall", "restart"): "nothing: the rules are replaced at once, known connections stay",
     ("sipha-db-router", "restart"): "nothing: HAProxy goes on without it",
@@ -61,6 +62,7 @@ EFFECTS: dict[tuple[str, str], str] = {
     ("ntpsec", "restart"): "nothing",
 }
 UNKNOWN = "not known"
+ASKED_FOR = "asked for, with restart_all"
 VERBS = {"restart": "restarts", "reload": "is reloaded", "start": "starts", "stop": "stops", "data": "reads its tables anew"}
 STATES = {"restarted": "restart", "reloaded": "reload", "started": "start", "stopped": "stop"}
 WIDTH = 110
@@ -308,6 +310,7 @@ class _Host:
     content: list[str] = field(default_factory=list)  # paths whose content changes
     starts: set[str] = field(default_factory=set)
     anchors: dict[str, int] = field(default_factory=dict)  # prefix of a group -> when the run sorted the host into it
+    sorted: dict[str, str] = field(default_factory=dict)  # and which
     addresses: set[str] = field(default_factory=set)
 
     def restarts(self) -> Needs:
@@ -319,6 +322,9 @@ class _Host:
             why = tuple(dict.fromkeys(path for path in self.content if _reads(files, path)))
             if why or stale:
                 result[service] = why or ("files newer than its start",)
+        marked = any(stale for _files, stale in self.watched.values())
+        if self.sorted.get(PROXY, "none") != "none" and not marked and "opensips" not in self.starts:
+            result.setdefault("opensips", (ASKED_FOR,))
         return result
 
 
@@ -382,6 +388,7 @@ def build(topology: Topology, events: Sequence[Mapping[str, Any]], hosts: Sequen
             for prefix in (PROXY, RELAY, DATABASE):
                 if found["group"].startswith(prefix):
                     own.anchors[prefix] = number
+                    own.sorted[prefix] = found["group"].removeprefix(prefix)
         for addresses in found.get("addresses", {}).values():
             own.addresses.update(addresses)
         if name in new or event["status"] not in ("changed", "would_run"):
