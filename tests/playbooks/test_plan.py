@@ -101,9 +101,9 @@ class Little:
         done = subprocess.run(words, cwd=ROOT, env={**variables, **environment}, capture_output=True, text=True, check=False, timeout=240)
         return done.returncode, " ".join((done.stdout + done.stderr).split())  # as it is wrapped depends on the length of paths
 
-    def plan(self, *options: str) -> tuple[int, str]:
+    def plan(self, *options: str, playbook: str = "playbooks/plan.yml") -> tuple[int, str]:
         given = ["-i", str(self.inventory), "-e", f"plan_playbook={self.site}", "-e", f"plan_json={self.json}", *self.vault]
-        return self.command("ansible-playbook", *given, *options, "playbooks/plan.yml")
+        return self.command("ansible-playbook", *given, *options, playbook)
 
     def picture(self) -> dict[str, tuple[float, str]]:
         """Every file below, with time and content."""
@@ -153,7 +153,7 @@ def test_after_the_real_run_there_is_nothing_to_change(little: Little) -> None:
 
 
 def test_limit_and_tags_are_those_of_the_run(little: Little) -> None:
-    code, output = little.plan("--limit", "sip2", "--tags", "command")
+    code, output = little.plan("--limit", "sip2", "--tags", "command", playbook="sipha.cluster.plan")
     assert code == 0, output
     assert list(little.found["hosts"]) == ["sip2"]
     assert [change["what"] for change in little.found["hosts"]["sip2"]["changes"]] == ["A command"]

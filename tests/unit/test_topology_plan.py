@@ -477,3 +477,7 @@ def test_recorded_runs_read_as_they_did(path: Path) -> None:
     made = plan(*events)
     assert json.loads(json.dumps(made.as_dict()))["playbook"] == "site.yml"
     assert render(made) + "\n" == path.with_suffix(".txt").read_text()
+
+
+def test_the_documentation_shows_a_recorded_run() -> None:
+    assert f"```\n{(RECORDED / 'settings.txt').read_text()}```" in (ROOT / "docs/plan.md").read_text()
