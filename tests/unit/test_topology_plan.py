@@ -158,6 +158,16 @@ def test_packages_as_apt_simulates_them() -> None:
     assert extract("ansible.builtin.apt", "changed", {"stdout": said})[0]["found"] == {"packages": ["+chrony", "^curl", "-ntpsec"]}
 
 
+def test_packages_that_were_asked_for_come_first_and_the_rest_is_counted() -> None:
+    said = "".join(f"Inst lib{number} (1 Debian [amd64])\n" for number in range(20)) + "Inst rtpengine-daemon (10 Debian [amd64])\n"
+    result = {"stdout": said, "invocation": {"module_args": {"package": ["rtpengine-daemon"]}}}
+    found = extract("ansible.builtin.apt", "changed", result)[0]["found"]
+    assert found["packages"][:2] == ["+rtpengine-daemon", "+lib0"]
+    made = plan(event("relay1", action="ansible.builtin.apt", **found))
+    assert "package  +rtpengine-daemon, +lib0, +lib1, +lib2, +lib3, +lib4, +lib5, +lib6, and 13 more" in render(made)
+    assert len(made.hosts["relay1"].changes) == 21
+
+
 def test_items_of_a_loop_are_events_of_their_own() -> None:
     common = {"ansible_loop_var": "item", "invocation": {"module_args": {"path": "/etc/a"}}}
     result = {

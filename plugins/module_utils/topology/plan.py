@@ -39,6 +39,7 @@ EFFECTS: dict[tuple[str, str], str] = {
     ("opensips", "start"): "nothing: nobody is served by it yet",
     ("opensips", "data"): "nothing: it reads the tables anew while it runs",
     ("mediaproxy-dispatcher", "restart"): "nothing: this proxy has no VIP then; relay statistics of its calls that are up are not told",
+    ("mediaproxy-dispatcher", "stop"): "nothing: no new call asks it, calls that are up keep their audio",
     ("mediaproxy-relay", "restart"): "nothing: new calls use the other relays, and it restarts when its last call has ended",
     ("rtpengine-daemon", "restart"): "nothing: new calls use the other relays, and it restarts when its last call has ended",
     ("mediaproxy-relay", "stop"): "nothing: new calls use the relays that are chosen now",
@@ -66,6 +67,7 @@ ASKED_FOR = "asked for, with restart_all"
 VERBS = {"restart": "restarts", "reload": "is reloaded", "start": "starts", "stop": "stops", "data": "reads its tables anew"}
 STATES = {"restarted": "restart", "reloaded": "reload", "started": "start", "stopped": "stop"}
 WIDTH = 110
+PACKAGES = 8  # of a host that are named; plan_json has them all
 Needs = dict[str, tuple[str, ...]]  # service that must restart -> why
 
 
@@ -473,7 +475,9 @@ def _host_lines(plan: Plan) -> list[str]:
         if first.missing:
             out += _wrap(f"new in {', '.join(first.missing)}: all that belongs to it is installed and started", "  ", "    ")
         for kind in dict.fromkeys(change.kind for change in first.changes):
-            listed = ", ".join(str(change) for change in first.changes if change.kind == kind)
+            told = [str(change) for change in first.changes if change.kind == kind]
+            more = len(told) - PACKAGES if kind == "package" else 0
+            listed = ", ".join(told if more <= 0 else [*told[:PACKAGES], f"and {more} more"])
             out += _wrap(listed, f"  {kind:<8} ", " " * 11)
         for note in first.notes:
             out += _wrap(note, "  note     ", " " * 11)

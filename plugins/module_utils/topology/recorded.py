@@ -72,12 +72,13 @@ def _files(result: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [_file(path, diffs)] if path.startswith("/") else []
 
 
-def _packages(text: str) -> list[str]:
-    """From what apt-get --simulate prints."""
+def _packages(text: str, asked: Iterable[str]) -> list[str]:
+    """From what apt-get --simulate prints; what was asked for comes before what that needs."""
     found = []
     for verb, name, old, _new in _PACKAGE.findall(text):
         found.append(("-" if verb != "Inst" else "^" if old else "+") + name)
-    return found
+    names = {str(one).split("=")[0] for one in asked}
+    return sorted(found, key=lambda one: one[1:] not in names)
 
 
 def _addresses(facts: Mapping[str, Any]) -> dict[str, list[str]] | None:
@@ -130,7 +131,7 @@ def _changed(action: str, result: Mapping[str, Any]) -> dict[str, Any]:
             "active": active,
         }
     if name in ("apt", "package"):
-        return {"packages": _packages(str(result.get("stdout") or ""))}
+        return {"packages": _packages(str(result.get("stdout") or ""), arguments.get("package") or arguments.get("name") or ())}
     if name == "sip_schema":
         return {"actions": [str(action) for action in result.get("actions") or []]}
     if name == "sip_data":
