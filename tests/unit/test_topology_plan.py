@@ -272,8 +272,20 @@ def test_two_vips_on_two_proxies() -> None:
         "sip2 gives the VIP main to sip1",
         "sip2 gives the VIP other to sip1",
         "sip2 opensips restarts",
+        "sip1 gives the VIP other to sip2",
     ]
-    assert [(vip.before, vip.after) for vip in made.vips] == [("sip1", "sip1"), ("sip2", "sip1")]
+    assert [(vip.before, vip.after) for vip in made.vips] == [("sip1", "sip1"), ("sip2", "sip2")]
+    assert f"other ({second}) from sip2 to sip1 to sip2" in render(made)
+
+
+def test_two_vips_stay_where_they_are_when_not_all_proxies_take_part() -> None:
+    vips = [
+        {"name": name, "address": f"198.18.10.{last}/24", "router_id": last, "preferred": ["sip1", "sip2"]}
+        for name, last in (("a", 10), ("b", 20))
+    ]
+    gone = [event("sip2", "unreachable", message="no route"), stats(sip2="unreachable")]
+    made = plan(carries("sip1", VIP, "198.18.10.20"), watch("sip1"), file("sip1"), SORTED[0], *gone, overlay={"sipha_vips": vips})
+    assert [step.target for step in made.steps] == ["", "", ""]
 
 
 def test_nobody_to_give_the_vip_to() -> None:

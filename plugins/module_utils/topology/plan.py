@@ -342,9 +342,11 @@ def _holders(topology: Topology, hosts: Mapping[str, _Host]) -> dict[str, str]:
 def _proxy_steps(
     topology: Topology, needs: Mapping[str, Mapping[str, tuple[str, ...]]], holds: dict[str, str], able: set[str]
 ) -> list[Step]:
-    """As restart_proxies.yml: standbys by name, then holders, each of which gives its VIPs away first. `holds` is kept up to date."""
+    """As restart_proxies.yml: standbys by name, then holders, each of which gives its VIPs away first. `holds` is kept up to date.
+
+    One VIP stays where it is then; several go back to who held them, when all proxies take part."""
     steps: list[Step] = []
-    holding = set(holds.values())
+    before, holding = dict(holds), set(holds.values())
     for host in sorted(needs, key=lambda name: (name in holding, name)):
         if host in holding:  # as the run has sorted them, whoever holds it by now
             for vip in topology.vips:
@@ -359,6 +361,11 @@ def _proxy_steps(
         for service in RESTARTED_BY:
             if service in needs[host]:
                 steps.append(Step(host, service, "restart", _effect(service, "restart"), needs[host][service], True))
+    if len(topology.vips) > 1 and holding & set(needs) and able >= set(topology.names("proxies")):
+        for name, holder in before.items():
+            if holder and holds[name] != holder:
+                steps.append(Step(holds[name], name, "move", MOVE_PLANNED, ("back to who held it",), True, holder))
+                holds[name] = holder
     return steps
 
 
