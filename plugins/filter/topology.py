@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 from ansible.errors import AnsibleError, AnsibleFilterError
-from ansible_collections.sipha.cluster.plugins.module_utils.topology import drawing
+from ansible_collections.sipha.cluster.plugins.module_utils.topology import drawing, openings
 from ansible_collections.sipha.cluster.plugins.module_utils.topology import sockets as views
 from ansible_collections.sipha.cluster.plugins.module_utils.topology.build import build
 from ansible_collections.sipha.cluster.plugins.module_utils.topology.model import Finding, Topology
@@ -71,9 +71,18 @@ def known_variables(roles: Path = ROLES) -> tuple[set[str], tuple[str, ...]]:
     return known, tuple(prefixes)
 
 
+def _published(model: Topology) -> dict[str, Any]:
+    """The model as plain data, with what each host opens and to whom, its SIP sockets and its VRRP peers."""
+    data = model.as_dict()
+    sockets_of, peers_of, openings_of = views.sockets(model), views.peers(model), openings.plain(model)
+    for name, host in data["hosts"].items():
+        host |= {"sockets": sockets_of.get(name, []), "vrrp_peers": peers_of.get(name, []), "openings": openings_of[name]}
+    return data
+
+
 def topology(hostvars: Any, groups: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     """The model as plain data."""
-    return _topology(hostvars, groups).as_dict()
+    return _published(_topology(hostvars, groups))
 
 
 def _judged(hostvars: Any, groups: Mapping[str, Sequence[str]]) -> tuple[Topology, list[Finding]]:
@@ -112,7 +121,7 @@ def everything(hostvars: Any, groups: Mapping[str, Sequence[str]]) -> dict[str, 
     """What module topology returns, from one reading of the inventory."""
     model, found = _judged(hostvars, groups)
     return {
-        "topology": model.as_dict(),
+        "topology": _published(model),
         "findings": [finding.as_dict() for finding in found],
         "sockets": views.sockets(model),
         "peers": views.peers(model),

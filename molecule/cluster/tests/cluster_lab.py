@@ -192,11 +192,12 @@ class Lab:
         return kind
 
     # Who holds the VIP: asked at the public interface only, a proxy may carry it elsewhere too
-    def holders(self) -> list[str]:
+    def holders(self, vip: str = "") -> list[str]:
+        """Of the first VIP, or of another one."""
         found = []
         for name in self.proxies:
             code, out = self.host(name).run(f"ip -4 -j address show dev {self._public[name]}")
-            if code == 0 and any(a.get("local") == self.vip for row in json.loads(out) for a in row.get("addr_info", [])):
+            if code == 0 and any(a.get("local") == (vip or self.vip) for row in json.loads(out) for a in row.get("addr_info", [])):
                 found.append(name)
         return found
 

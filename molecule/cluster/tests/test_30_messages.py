@@ -70,6 +70,12 @@ def test_malformed_header_is_refused(lab: Lab, header: str, value: str, answers:
     assert _statuses(lab, request) == answers
 
 
+def test_a_tab_in_cseq_is_as_good_as_a_space(lab: Lab) -> None:
+    request = _request(lab, "REGISTER")
+    request.headers = {"CSeq": "7\tREGISTER"}
+    assert _statuses(lab, request) == [401]
+
+
 def test_garbage_breaks_nothing(lab: Lab) -> None:
     def lives() -> list[str]:
         return [lab.host(name).check("systemctl show --property=MainPID,NRestarts opensips") for name in lab.proxies]

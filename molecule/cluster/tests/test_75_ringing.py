@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-
 import pytest
 from cluster_lab import Lab, until
 from sipp_runner import Phone, Running, start
-from test_60_site import ROOT
+from test_60_site import ROOT, playbook
 from test_70_failover import move_vip
 
 RINGS = 5.0
@@ -50,16 +47,8 @@ def engines(lab: Lab) -> dict[str, str]:
     return {name: lab.host(name).check("systemctl show --property=MainPID --value opensips").strip() for name in lab.proxies}
 
 
-def restart_proxies() -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        ["ansible-playbook", "-i", "inventories/lab", "playbooks/restart_proxies.yml", "-e", "restart_all=true"],
-        cwd=ROOT,
-        env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
+def run_playbook(name: str, *arguments: str) -> tuple[int, str]:
+    return playbook(f"playbooks/{name}.yml", ROOT, *arguments, ANSIBLE_CONFIG=str(ROOT / "ansible.cfg"))
 
 
 def test_every_proxy_carries_the_vip_on_its_loopback_and_the_holder_alone_answers_for_it(lab: Lab) -> None:
@@ -123,12 +112,41 @@ def test_all_proxies_are_restarted_and_no_ringing_call_is_lost(lab: Lab, bob: Ph
     with bob.waits("answer_late", hold=RINGS, seconds=150) as at_bob:
         caller = calls_to_bob(lab, calls, rate, seconds=120)
         at_bob.wait_for("INVITE", 10, 10)
-        done = restart_proxies()
+        code_of_play, output = run_playbook("restart_proxies", "-e", "restart_all=true")
         still = caller.process.poll() is None
         code, errors, made, good = answered(caller)
-    assert done.returncode == 0, done.stdout[-4000:]
+    assert code_of_play == 0, output[-4000:]
     assert still, "the restarts took longer than the calls"
     assert {name for name, number in engines(lab).items() if number == began[name]} == set()
     assert (code, errors, made, len(good)) == (0, "", calls, calls)
     until(lambda: cdrs(lab, good), lambda rows: len(rows) >= calls, 10, f"{calls} CDRs")
     assert cdrs(lab, good) == sorted(good)
+
+
+def test_switchover_moves_the_vip_and_back_and_loses_nothing(lab: Lab, bob: Phone, moved: tuple[str, str]) -> None:
+    old, new = moved
+    calls = 300
+    with bob.waits("answer_late", hold=RINGS, seconds=120) as at_bob:
+        caller = calls_to_bob(lab, calls, 5, seconds=100)
+        at_bob.wait_for("INVITE", 5, 10)
+        there = run_playbook("switchover")
+        after_first = lab.holders()
+        back = run_playbook("switchover", "-e", f"to={old}")
+        still = caller.process.poll() is None
+        code, errors, made, good = answered(caller)
+    assert (there[0], after_first, back[0], lab.holders()) == (0, [new], 0, [old]), there[1][-2000:] + back[1][-2000:]
+    assert still, "the switchovers took longer than the calls"
+    assert (code, errors, made, len(good)) == (0, "", calls, calls)
+
+
+def test_switchover_refuses_a_proxy_that_can_not_serve(lab: Lab, moved: tuple[str, str]) -> None:
+    old, new = moved
+    lab.host(new).check("systemctl stop opensips")
+    code, output = run_playbook("switchover", "-e", f"to={new}")
+    assert code != 0
+    assert f"{new} can't take the VIP main: sip: OPTIONS to" in " ".join(output.split())
+    assert lab.holders() == [old]
+    code, output = run_playbook("switchover")
+    assert code != 0
+    assert "No other proxy is healthy: the VIP stays where it is." in " ".join(output.split())
+    assert lab.holders() == [old]

@@ -7,11 +7,10 @@ from collections.abc import Iterator, Mapping
 from ipaddress import IPv4Network
 
 from .model import NONCE_SECRET_LENGTH, SECRETS, Topology
-from .rule import Problem, differing, rule, shown
+from .rule import Problem, differing, rule
 
 # What takes a secret decides which characters it may have.
 SECRET_CHARACTERS = {"sipha_secret_db_engine": r"[A-Za-z0-9_-]+", "sipha_secret_db_sst": r"[A-Za-z0-9_.+-]+"}
-FIREWALLED = {"galera_tls_port": 3307, "galera_health_port": 9200}
 AGAIN = "Remove it and run playbooks/secrets.yml"
 
 
@@ -113,16 +112,6 @@ def firewall_on(topology: Topology) -> Iterator[Problem]:
             yield name, "firewall_enabled", "it is false", "Set it to true, or waive SEC009 with what protects the core network instead"
 
 
-@rule("SEC010", "warning", "a database port that the firewall does not know")
-def firewalled_ports(topology: Topology) -> Iterator[Problem]:
-    """Its rules name 3307 and 9200; at another port anybody on the core network gets in touch with the database."""
-    for variable, port in FIREWALLED.items():
-        for host in topology.group("databases"):
-            mine = topology.number(host.name, variable)
-            if mine is not None and mine != port:
-                yield host.name, variable, f"it is {shown(mine)}", f"Set it to {port}, or waive SEC010 with what protects it instead"
-
-
 @rule("SEC011", "warning", "peers without a password in a very large network")
 def trusted_peers(topology: Topology) -> Iterator[Problem]:
     """Whoever is inside calls without a digest, at your cost."""
@@ -196,7 +185,6 @@ RULES = (
     databases_hidden,
     core_is_private,
     firewall_on,
-    firewalled_ports,
     trusted_peers,
     metrics_hidden,
     patched_engine,

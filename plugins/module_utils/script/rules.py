@@ -1,0 +1,107 @@
+"""All rules over a script, and the judgement of one script, or of those of all proxies. Ids never change meaning."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+
+from . import ast, rules_calls, rules_modules, rules_paths, rules_routes, rules_values
+from .engine import UnknownVersionError
+from .grammar import ScriptError, parse
+from .rule import Finding, Judged, Rule, found_elsewhere
+
+SYNTAX = found_elsewhere("SCRIPT001", "error", "a script that can't be read", "The engine refuses it, and nothing else can be judged.")
+SOCKETS = found_elsewhere(
+    "SCRIPT060",
+    "error",
+    "sockets that are not the same on every proxy",
+    "A registration is stored with the socket it came in on: where the other proxy does not have it, the phone is not reached after a "
+    "failover. Only a proxy's own core address may differ. The order counts too: the first socket is that of every request sent.",
+)
+FAMILIES: tuple[tuple[str, tuple[Rule, ...]], ...] = (
+    ("Reading", (SYNTAX,)),
+    ("Settings, modules, parameters", rules_modules.RULES),
+    ("Routes", rules_routes.RULES),
+    ("Functions, variables, expressions", rules_calls.RULES),
+    ("Answers", rules_paths.RULES),
+    ("Flags and variables", rules_values.RULES),
+    ("All proxies together", (SOCKETS,)),
+)
+RULES: tuple[Rule, ...] = tuple(rule for _, rules in FAMILIES for rule in rules)
+
+
+def _waived(finding: Finding, remarks: Mapping[int, str]) -> Finding:
+    """A remark "# lint: SCRIPT041 reason" on the line or the one above makes a warning of a finding; without a reason it does nothing."""
+    for line in (finding.line, finding.line - 1):
+        match = re.match(rf"{finding.id}\b[\s:,-]*(.*\S)", remarks.get(line, ""))
+        if match:
+            return replace(finding, severity="warning", waived=match[1].rstrip("."))
+    return finding
+
+
+def judge(script: ast.Script, version: str) -> list[Finding]:
+    judged = Judged(script, version)
+    found = [_waived(finding, script.remarks) for rule in RULES for finding in rule(judged)]
+    return sorted(found, key=lambda f: (f.severity != "error", f.line, f.id))
+
+
+def findings(text: str, version: str) -> list[Finding]:
+    """Everything wrong with a script, errors first. Text that is no script is one finding."""
+    try:
+        return judge(parse(text), version)
+    except ScriptError as error:
+        return [Finding(SYNTAX.id, "error", error.line, f"column {error.column}: {error.problem}", "Correct it")]
+    except UnknownVersionError as error:
+        return [Finding(SYNTAX.id, "error", 1, str(error), "Set sipha_opensips_version to one of them")]
+    except RecursionError:
+        return [Finding(SYNTAX.id, "error", 1, "it is nested too deep to be judged", "Split it into routes")]
+
+
+def sockets(script: ast.Script) -> list[tuple[str, int]]:
+    """What it listens on, in its order, with lines; old scripts say listen."""
+    return [(" ".join(item.value), item.line) for item in script.settings if item.name in ("socket", "listen")]
+
+
+def _own_address(script: ast.Script) -> str:
+    """A proxy's core address: where its replication listens."""
+    for text, _ in sockets(script):
+        match = re.match(r"bins?:(\[[^\]]+\]|[^:\s]+)", text)
+        if match:
+            return match[1]
+    return ""
+
+
+def socket_findings(scripts: Mapping[str, str], core: Mapping[str, str] | None = None) -> list[Finding]:
+    """SCRIPT060 over the scripts of all proxies by host; core addresses by host, or else those of the bin sockets."""
+    seen: dict[str, list[tuple[str, int]]] = {}
+    found = []
+    for host, text in sorted(scripts.items()):
+        try:
+            script = parse(text)
+        except ScriptError as error:
+            found.append(Finding(SYNTAX.id, "error", error.line, f"column {error.column}: {error.problem}", "Correct it", host))
+            continue
+        own = (core or {}).get(host) or _own_address(script)
+        pattern = re.compile(rf"(?<![\w.]){re.escape(own)}(?![\w.])") if own else None
+        seen[host] = [(pattern.sub("(own core address)", line) if pattern else line, number) for line, number in sockets(script)]
+    if not seen:
+        return found
+    first, *others = seen
+    wanted = seen[first]
+    for host in others:
+        mine = seen[host]
+        texts, wanted_texts = [text for text, _ in mine], [text for text, _ in wanted]
+        line = mine[0][1] if mine else 1
+        remedy = f"Write the same socket lines as on {first}"
+        found += [
+            Finding(SOCKETS.id, "error", n, f"socket {text} is not on {first}", remedy, host)
+            for text, n in mine
+            if text not in wanted_texts
+        ]
+        found += [
+            Finding(SOCKETS.id, "error", line, f"socket {text} is missing", remedy, host) for text in wanted_texts if text not in texts
+        ]
+        if texts != wanted_texts and sorted(texts) == sorted(wanted_texts):
+            found.append(Finding(SOCKETS.id, "error", line, f"sockets are in another order than on {first}", remedy, host))
+    return found
