@@ -139,6 +139,20 @@ def test_it_tells_and_changes_nothing_and_keeps_secrets(little: Little) -> None:
     assert not list(little.local.iterdir())  # nor is anything left of the files with them
 
 
+def test_in_a_playbook_and_its_secret_files_are_gone_at_once(little: Little, tmp_path: Path) -> None:
+    """Ansible removes its temporary directory itself, but only when all is over."""
+    look = {"sipha.cluster.plan": {"playbook": str(little.site)}, "register": "look", "run_once": True}
+    find = {"ansible.builtin.command": f"find {little.local} -path '*/plan-*'", "register": "left", "run_once": True}
+    judge = {
+        "ansible.builtin.assert": {"that": ["look.plan.complete", "look.plan.steps | length == 2", "left.stdout == ''"]},
+        "run_once": True,
+    }
+    play = {"hosts": "proxies:databases", "gather_facts": False, "tasks": [look, find, judge]}
+    (tmp_path / "ask.yml").write_text(yaml.safe_dump([play]))
+    code, output = little.command("ansible-playbook", "-i", str(little.inventory), *little.vault, str(tmp_path / "ask.yml"))
+    assert code == 0, output
+
+
 def test_after_the_real_run_there_is_nothing_to_change(little: Little) -> None:
     """The control: the same playbook does change what the plan left alone."""
     before = little.picture()
