@@ -51,7 +51,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 result["changed"] = True
                 result["changed_files"].append(file.dest)
                 diff = done.get("diff") or []
-                result["diff"].extend(diff if isinstance(diff, list) else [diff])
+                result["diff"].extend({"before_header": file.dest, **one} for one in (diff if isinstance(diff, list) else [diff]) if one)
         return result
 
     def _text(self, entry: dict[str, Any], task_vars: dict[str, Any]) -> str | None:

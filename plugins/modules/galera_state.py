@@ -32,7 +32,7 @@ options:
     type: str
     default: mariadb.service
   recover:
-    description: Find the exact position of a stopped server that has data.
+    description: Find the exact position of a stopped server that has data. Not in check mode, since it may write to the data.
     type: bool
     default: true
   wait_for:
@@ -189,7 +189,7 @@ def main() -> None:
             entries = [e.name for e in os.scandir(params["datadir"]) if e.is_dir()]
             node = dataclasses.replace(node, user_databases=galera.user_databases(entries))
         recovered = node.recovered
-        if params["recover"] and node.stopped and os.path.isdir(os.path.join(params["datadir"], "mysql")):
+        if params["recover"] and not module.check_mode and node.stopped and os.path.isdir(os.path.join(params["datadir"], "mysql")):
             recovered = recovered_position(module)
         node = dataclasses.replace(node, grastate=grastate, recovered=recovered)
     except galera.GaleraError as err:
