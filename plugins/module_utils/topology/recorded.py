@@ -99,7 +99,7 @@ def _found(action: str, result: Mapping[str, Any]) -> dict[str, Any]:
     arguments = (result.get("invocation") or {}).get("module_args") or {}
     name = short(action)
     facts = result.get("ansible_facts") or {}
-    if name in ("setup", "gather_facts"):
+    if name in ("host_look", "setup", "gather_facts"):
         addresses = _addresses({key.removeprefix("ansible_"): value for key, value in facts.items()})
         return {} if addresses is None else {"addresses": addresses}
     if name == "set_fact":
