@@ -16,7 +16,8 @@ from ansible.errors import AnsibleActionFail
 from ansible.parsing.splitter import parse_kv
 from ansible.plugins.action import ActionBase
 from ansible_collections.sipha.cluster.plugins.filter.topology import _topology as read_topology
-from ansible_collections.sipha.cluster.plugins.module_utils.topology.plan import build, missing_groups, only, problems, render
+from ansible_collections.sipha.cluster.plugins.module_utils.topology.plan import build, missing_groups, only, problems
+from ansible_collections.sipha.cluster.plugins.module_utils.topology.plan_text import render
 
 SITE = Path(__file__).resolve().parents[2] / "playbooks/site.yml"
 # What is asserted about a running cluster is not asked of one that has not been changed yet.

@@ -13,8 +13,6 @@ from ansible_collections.sipha.cluster.plugins.module_utils.topology.plan import
     ASKED_FOR,
     CONTROLLER,
     DATABASE,
-    EFFECTS,
-    MOVE_PLANNED,
     PROXY,
     RELAY,
     RESTARTED_BY,
@@ -23,8 +21,9 @@ from ansible_collections.sipha.cluster.plugins.module_utils.topology.plan import
     missing_groups,
     only,
     problems,
-    render,
 )
+from ansible_collections.sipha.cluster.plugins.module_utils.topology.plan_effects import EFFECTS, MOVE_PLANNED
+from ansible_collections.sipha.cluster.plugins.module_utils.topology.plan_text import render
 from ansible_collections.sipha.cluster.plugins.module_utils.topology.recorded import extract, lines_changed
 from topology_inventories import model, overlaid
 
