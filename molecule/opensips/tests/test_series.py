@@ -113,20 +113,20 @@ def test_full_sharing_and_hooks_parse_too(engine: tuple[str, testinfra.host.Host
 
 
 @pytest.mark.parametrize(
-    ("route", "said"),
+    ("changed", "said"),
     [
-        ("no_such_function();", "SCRIPT030"),  # both would say this one
-        ("route(NOWHERE);", "SCRIPT020"),  # the parser passes it, the engine would not start
-        ('send_reply("Busy", 486);', "failed to validate"),  # types are the parser's
+        ({"opensips_extra_routes": "route[BROKEN] { no_such_function(); }"}, "SCRIPT030"),  # the parser would say this too
+        ({"opensips_extra_routes": "route[BROKEN] { route(NOWHERE); }"}, "SCRIPT020"),  # the parser passes it, the engine would not start
+        ({"opensips_extra_modules": 'max_while_loops="many"'}, "failed to validate"),  # values of core settings are the parser's
     ],
-    ids=["function", "route", "types"],
+    ids=["function", "route", "value"],
 )
-def test_a_broken_script_does_not_replace_the_old_one(
-    engine: tuple[str, testinfra.host.Host], tmp_path: Path, route: str, said: str
+def test_a_broken_script_replaces_nothing(
+    engine: tuple[str, testinfra.host.Host], tmp_path: Path, changed: dict[str, object], said: str
 ) -> None:
     name, host = engine
     before = host.file("/etc/opensips/opensips.cfg").sha256sum
-    result = play(tmp_path, name, {"opensips_extra_routes": f"route[BROKEN] {{ {route} }}"}, {})
+    result = play(tmp_path, name, changed, {})
     assert result.returncode != 0
     assert said in result.stdout + result.stderr
     assert host.file("/etc/opensips/opensips.cfg").sha256sum == before
