@@ -206,7 +206,7 @@ def test_the_real_site_on_hosts_that_nobody_reaches(little: Little) -> None:
     code, output = little.command("ansible-playbook", "-i", str(little.inventory), "playbooks/plan.yml")
     assert code != 0
     assert "The check ended here, and what comes after it is not known:" in output
-    assert "db1, db2, db3, relay1, relay2, sip1, sip2, Look at the hosts, Facts | Gather: unreachable:" in output
+    assert "db1, db2, db3, relay1, relay2, sip1, sip2, Look at the hosts, Hosts | Look at each: unreachable:" in output
 
 
 def test_the_real_site_with_a_bad_inventory(little: Little) -> None:
