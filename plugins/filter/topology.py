@@ -31,7 +31,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Sequence) and not isinstance(value, str):
         return [_plain(item) for item in value]
     if isinstance(value, Undefined):
-        raise UndefinedError(f"'{value._undefined_name}' is undefined")
+        value._fail_with_undefined_error()
     return value
 
 

@@ -171,3 +171,27 @@ def test_other_names_of_hosts_change_no_judgement(path: Path) -> None:
     names = {host: f"x-{host}" for host in (*inventory["hosts"], *chain(*inventory["groups"].values()))}
     before = [(f.id, f.severity, names.get(f.host, f.host), f.variable) for f in judged(inventory)]
     assert before == [(f.id, f.severity, f.host, f.variable) for f in judged(renamed(inventory, names))]
+
+
+@pytest.mark.parametrize("reason", [False, True, 0, 1, [], {}, "", "  ", None])
+def test_a_reason_is_a_text(reason: object) -> None:
+    """Anything else waives nothing."""
+    found = judged(overlaid({"groups": {"databases": ["db1", "db2"]}, "all": {"sipha_waivers": {"DB001": reason}}}))
+    assert [(finding.id, finding.severity) for finding in found if finding.id in ("DB001", "INV015")] == [
+        ("DB001", "error"),
+        ("INV015", "error"),
+    ]
+
+
+def test_a_failure_domain_may_be_called_0() -> None:
+    hosts = {name: {"sipha_failure_domain": 0} for name in base()["hosts"]}
+    assert {"PLC001", "PLC002", "PLC003"} <= {finding.id for finding in judged(overlaid({"hosts": hosts}))}
+
+
+@pytest.mark.parametrize("names", [("main", "main"), ("main", "öst"), ("main", "a b")])
+def test_vips_have_names_of_their_own_that_every_daemon_takes(names: tuple[str, str]) -> None:
+    vips = [
+        {"name": name, "address": f"198.18.10.{10 + index}/24", "router_id": 51 + index, "preferred": [f"sip{1 + index}"]}
+        for index, name in enumerate(names)
+    ]
+    assert "VIP001" in {finding.id for finding in judged(overlaid({"all": {"sipha_vips": vips}}))}

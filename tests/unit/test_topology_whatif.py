@@ -173,6 +173,15 @@ def test_a_domain_with_all_data_is_found_although_arbitrators_outvote_it() -> No
     assert [f.id for f in judge(topology) if not f.waived] == ["WHATIF001"]
 
 
+def test_registrations_in_memory_do_not_make_the_loss_of_all_data_silent() -> None:
+    topology = model(overlaid({**OVERLAY, "all": {**OVERLAY["all"], "sipha_registrar_mode": "full_sharing"}}))
+    assert found_by_rule(topology) == [
+        "WHATIF001 sipha_failure_domain: the loss of rack1 (db1, db2, relay1, sip1) ends all CDRs, and new calls and "
+        "registrations of some: "
+        "no database is left. Put some of what it holds elsewhere."
+    ]
+
+
 @pytest.mark.parametrize(
     ("groups", "domains", "said"),
     [

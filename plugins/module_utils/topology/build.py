@@ -68,7 +68,7 @@ def _vips(value: Any, findings: list[Finding]) -> tuple[Vip, ...]:
     if not isinstance(value, Sequence) or isinstance(value, str) or not value:
         bad("it is not a list with at least one VIP")
         return ()
-    vips = []
+    vips: list[Vip] = []
     for index, entry in enumerate(value):
         if not isinstance(entry, Mapping):
             bad(f"entry {index} is not a mapping")
@@ -77,9 +77,11 @@ def _vips(value: Any, findings: list[Finding]) -> tuple[Vip, ...]:
         if unknown:
             bad(f"entry {index} has the unknown key '{unknown[0]}'")
         name = str(entry.get("name") or "")
-        if not name.isidentifier():
+        if not (name.isascii() and name.isidentifier()):
             bad(f"entry {index} has the name '{name}', which is not letters, digits and underscores")
             continue
+        if any(vip.name == name for vip in vips):
+            bad(f"two VIPs have the name '{name}'")
         address = _interface(entry.get("address"), "", "sipha_vips", findings)
         if address is None and not entry.get("address"):
             bad(f"VIP {name} has no address")
@@ -205,7 +207,7 @@ def build(groups: Mapping[str, Sequence[str]], read: Reader, defaults: Mapping[s
             public_interface=str(get(name, "sipha_public_interface") or ""),
             public_gateway=str(_address(get(name, "sipha_public_gateway"), name, "sipha_public_gateway", findings) or ""),
             advertised=_address(get(name, "sipha_advertised_address"), name, "sipha_advertised_address", findings),
-            failure_domain=str(get(name, "sipha_failure_domain") or ""),
+            failure_domain="" if (domain := get(name, "sipha_failure_domain")) is None else str(domain),
             node_id=node_ids.get(name, 0),
         )
     vips = _vips(settings.get("sipha_vips"), findings)

@@ -254,7 +254,7 @@ def judge(topology: Topology, rules: Sequence[LiveRule], looks: Looks, missing: 
             else:
                 findings.append(Finding(rule.id, rule.severity, *one))
     waivers = _mapping(topology.settings.get("sipha_waivers"))
-    reasons = {str(name): str(reason or "").strip() for name, reason in waivers.items()}
+    reasons = {str(name): reason.strip() for name, reason in waivers.items() if isinstance(reason, str)}
     found = {finding.id for finding in findings}
     for rule in rules:
         if reasons.get(rule.id) and rule.waivable and not missing and rule.id not in found | set(unsure):

@@ -68,7 +68,7 @@ def _waive(findings: list[Finding], waivers: Mapping[object, object]) -> list[Fi
         about.append(Finding(identity, severity, "", "sipha_waivers", problem, remedy))
 
     for key, value in waivers.items():
-        name, reason = str(key), str(value if value is not None else "").strip()
+        name, reason = str(key), value.strip() if isinstance(value, str) else ""
         if name not in rules and name not in found:
             close = difflib.get_close_matches(name.upper(), sorted(rules), n=1)
             guess = f"Did you mean {close[0]}" if close else "Remove it; docs/rules.md lists them"

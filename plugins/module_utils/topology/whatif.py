@@ -55,8 +55,8 @@ class Loss:
 
     @property
     def ends_service(self) -> bool:
-        """Nobody can call or register any more."""
-        return all(self.effects[service] == STOPS for service in ("new_calls", "registrations", "cdrs"))
+        """No call is billed any more, and not all can call or register."""
+        return self.effects["cdrs"] == STOPS and NONE not in (self.effects["new_calls"], self.effects["registrations"])
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -253,7 +253,9 @@ def one_loss_ends_all(topology: Topology) -> Iterator[Problem]:
     """The promise is that no single loss stops calls. Most causes have a rule of their own, which is then the only one to speak; this one
     is for what is left, such as all databases in one domain that arbitrators elsewhere outvote."""
     for loss in _unexplained(topology, WhatIf(topology)):
-        problem = f"the loss of {loss.names[0]} ({', '.join(loss.hosts)}) ends all service: {loss.reasons['new_calls']}"
+        all_of_it = all(loss.effects[service] == STOPS for service in ("new_calls", "registrations"))
+        what = "all service" if all_of_it else "all CDRs, and new calls and registrations of some"
+        problem = f"the loss of {loss.names[0]} ({', '.join(loss.hosts)}) ends {what}: {loss.reasons['cdrs']}"
         variable = "groups" if loss.kind == "host" else "sipha_failure_domain"
         yield loss.names[0] if loss.kind == "host" else "", variable, problem, "Put some of what it holds elsewhere"
 
