@@ -130,6 +130,13 @@ def started() -> float:
 
 
 @pytest.fixture
+def moved(lab: Lab) -> tuple[str, str]:
+    """For a test that moves the VIP itself: who has it, who shall get it."""
+    holder = lab.settled()
+    return holder, next(name for name in lab.proxies if name != holder)
+
+
+@pytest.fixture
 def healed(lab: Lab) -> Iterator[None]:
     """For tests that break something: whatever happens, the cluster is whole again before the next test."""
     yield

@@ -25,13 +25,6 @@ def _whole_again(healed: None) -> None:
     """Each test here moves the VIP about."""
 
 
-@pytest.fixture
-def moved(lab: Lab) -> tuple[str, str]:
-    """For a test that moves the VIP itself: who had it, who shall get it."""
-    holder = lab.settled()
-    return holder, next(name for name in lab.proxies if name != holder)
-
-
 def move_vip(lab: Lab, old: str, new: str) -> None:
     lab.host(old).check("systemctl stop keepalived")
     until(lab.holders, lambda found: found == [new], 5, f"the VIP on {new} only")

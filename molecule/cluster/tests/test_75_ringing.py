@@ -17,13 +17,6 @@ def _whole_again(healed: None) -> None:
     """Each test here moves the VIP about."""
 
 
-@pytest.fixture
-def moved(lab: Lab) -> tuple[str, str]:
-    """Who has the VIP, and who shall get it."""
-    holder = lab.settled()
-    return holder, next(name for name in lab.proxies if name != holder)
-
-
 def calls_to_bob(lab: Lab, count: int, rate: int, seconds: float = 40) -> Running:
     options = ["-s", "+4989777", "-key", "from_domain", "carrier.example.net", "-key", "domain", lab.domain, "-key", "callee", "bob"]
     options += ["-m", str(count), "-r", str(rate), "-d", str(TALKS)]
