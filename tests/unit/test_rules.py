@@ -14,6 +14,7 @@ from ansible_collections.sipha.cluster.plugins.module_utils.topology.rules impor
 from ansible_collections.sipha.cluster.plugins.module_utils.topology.variables import CLUSTER, VARIABLES, parse
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from junk import junk
 from topology_inventories import BROKEN, base, judged, overlaid
 
 EXAMPLES = sorted((ROLES.parent / "inventories/examples").iterdir())
@@ -114,16 +115,7 @@ def test_examples_have_no_findings(directory: Path) -> None:
     assert all(variables.get("sipha_failure_domain") for variables in hosts.values())
 
 
-JUNK = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats()
-    | st.text(max_size=12)
-    | st.sampled_from(["0", "256M", "40000:49998", "{{ x }}"]),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
-    max_leaves=4,
-)
+JUNK = junk("0", "256M", "40000:49998", "{{ x }}")
 NAMES = [*VARIABLES, *CLUSTER, "sipha_public_gateway", "sipha_failure_domain", "sipha_waivers", "sipha_cluster_name", "sipha_domain"]
 
 

@@ -14,6 +14,7 @@ from ansible_collections.sipha.cluster.plugins.module_utils.topology.model impor
 from ansible_collections.sipha.cluster.plugins.module_utils.topology.rules import LIVE_RULES, RULES, judge_live
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from junk import junk
 from topology_inventories import judged, model, overlaid
 
 RECORDED = (Path(__file__).parent / "lab_looks.json").read_text()
@@ -434,16 +435,7 @@ def test_waivers_of_a_wrong_kind_do_no_harm(waivers: object) -> None:
     verdict(looks(), {ALL: {"sipha_waivers": waivers}})
 
 
-JUNK = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats()
-    | st.text(max_size=12)
-    | st.sampled_from(["198.18.10.10/24", "198.18.10.10", "tcp", 5060, "0.0.0.0", "12", "debian", 10**400]),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
-    max_leaves=5,
-)
+JUNK = junk("198.18.10.10/24", "198.18.10.10", "tcp", 5060, "0.0.0.0", "12", "debian", 10**400)
 
 
 def paths(look: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:

@@ -24,6 +24,7 @@ from ansible_collections.sipha.cluster.plugins.module_utils.topology.whatif impo
 )
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from junk import KEYS, junk
 
 DEFAULTS = role_defaults()
 ORDINARY = {name: value for name, value in DEFAULTS.items() if name in VARIABLES and "{{" not in str(value)}
@@ -38,17 +39,17 @@ PER_HOST = (
 )
 bounded = settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 
-JUNK = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats()
-    | st.text(max_size=12)
-    | st.sampled_from(
-        ["198.18.10.11/24", "0.0.0.0/0", "255.255.255.255/32", "198.18.10.1", "40000:49998", "a", "rack1", "galera", "always"]
-    ),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8) | st.integers(), inner, max_size=3),
-    max_leaves=6,
+JUNK = junk(
+    "198.18.10.11/24",
+    "0.0.0.0/0",
+    "255.255.255.255/32",
+    "198.18.10.1",
+    "40000:49998",
+    "a",
+    "rack1",
+    "galera",
+    "always",
+    keys=KEYS | st.integers(),
 )
 NAMES = st.sampled_from(["a", "b", "c", "d", ""]) | st.text(max_size=6)
 ANY_VARIABLE = st.sampled_from([*CLUSTER_VARIABLES, *SECRETS, *PER_HOST]) | st.sampled_from([*VARIABLES])

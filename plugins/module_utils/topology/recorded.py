@@ -15,7 +15,7 @@ SERVERS: dict[str, tuple[str, ...]] = {
     "relays": ("mediaproxy-relay", "rtpengine-daemon"),
 }
 PATHS = ("dest", "path", "filename")
-FACTS = ("unit_watched", "keepalived_holds", "__packages_known")
+FACTS = ("unit_watched", "__packages_known")
 SERVICES = ("systemd_service", "systemd", "service")
 LONGEST = 2000  # characters of an error
 _PACKAGE = re.compile(r"^(Inst|Remv|Purg) (\S+)(?: \[([^\]]+)\])?(?: \((\S+))?", re.MULTILINE)
