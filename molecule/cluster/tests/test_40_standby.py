@@ -39,6 +39,8 @@ def check_pings(lab: Lab, phones: list[Phone]) -> None:
     """Each contact is pinged once per interval, from the VIP, by the holder alone."""
     interval = int(lab.setting("opensips_natping_interval"))
     holder, standby = lab.holder(), lab.standby()
+    # What a proxy began while it held the VIP it may send again: a probe of the carrier, say, whose answer the new holder got.
+    until(lambda: lab.host(standby).run("/usr/sbin/sipha-health --only air"), lambda seen: seen == (0, "air: ok\n"), 20, "a quiet standby")
     seconds = interval + 3
     with (
         lab.capture("router", "public", seconds) as at_router,
