@@ -155,7 +155,7 @@ def hear(one: Phone, other: Phone, one_to: tuple[str, int], other_to: tuple[str,
         raise StepError(f"no audio through the media relay within {seconds:g} s: the {deaf} hears nothing")
 
 
-def call(caller: Phone, callee: Phone, relayed: bool, steps: list[dict[str, object]]) -> None:
+def call(caller: Phone, callee: Phone, call_id: str, relayed: bool, steps: list[dict[str, object]]) -> None:
     started = time.monotonic()
 
     def done(step: str) -> None:
@@ -163,7 +163,7 @@ def call(caller: Phone, callee: Phone, relayed: bool, steps: list[dict[str, obje
         steps.append({"step": step, "seconds": round(time.monotonic() - started, 3)})
         started = time.monotonic()
 
-    dialog = sip.Dialog(caller.aor, callee.aor, f"selftest-{secrets.token_hex(8)}@{caller.own}")
+    dialog = sip.Dialog(caller.aor, callee.aor, call_id)
     invite = caller.authenticated("INVITE", callee.aor, dialog, "", caller.sdp())
     caller.send(invite)
     offer = ring_and_answer(callee, dialog.call_id, 5)
@@ -216,6 +216,7 @@ def run(own: str, server: tuple[str, int], user: str, domain: str, password: str
     """All of it. `failed` is "" when it worked; the binding is taken back in any case."""
     steps: list[dict[str, object]] = []
     phone, caller = (Phone(own, server, user, domain, password) for _ in range(2))
+    call_id = f"selftest-{secrets.token_hex(8)}@{own}"
     binding = sip.Dialog(phone.aor, phone.aor, f"selftest-{secrets.token_hex(8)}@{own}")
     failed = ""
     try:
@@ -223,7 +224,7 @@ def run(own: str, server: tuple[str, int], user: str, domain: str, password: str
         register(phone, binding, 60)
         steps.append({"step": "registered", "seconds": round(time.monotonic() - started, 3)})
         try:
-            call(caller, phone, relayed, steps)
+            call(caller, phone, call_id, relayed, steps)
         finally:
             register(phone, binding, 0)
     except StepError as error:
@@ -233,7 +234,7 @@ def run(own: str, server: tuple[str, int], user: str, domain: str, password: str
     finally:
         phone.close()
         caller.close()
-    return {"failed": failed, "steps": steps}
+    return {"failed": failed, "call_id": call_id, "steps": steps}
 
 
 def main() -> None:
