@@ -81,7 +81,7 @@ def validator(command: str, run: Runner, secrets: Iterable[str]) -> Callable[[st
 def doomed(state: State, keep: int, also: Iterable[str | None]) -> list[str]:
     """Releases to remove: all but the `keep` that were used last, and but those that someone may still need."""
     newest = sorted(state.releases, key=state.last_use, reverse=True)[:keep]
-    needed = {*newest, state.active, state.current, state.previous, *also}
+    needed = {*newest, state.current, state.previous, *also}
     needed |= {(state.upgrade or {}).get(key) for key in ("id", "from")}
     return sorted(set(state.releases) - needed)
 

@@ -11,7 +11,7 @@ import pytest
 from ansible_collections.sipha.cluster.plugins.module_utils import release_io
 from ansible_collections.sipha.cluster.plugins.module_utils.release import Store, masked, utc_now, validator
 from ansible_collections.sipha.cluster.plugins.module_utils.release_io import ReleaseError
-from ansible_collections.sipha.cluster.plugins.module_utils.release_state import checked_files, digests_of
+from ansible_collections.sipha.cluster.plugins.module_utils.release_state import Files, checked_files, digests_of
 from release_base import GROUP, OLD, SECRET, USER, A, B, C, Clock, D, E, begin, content, name_of, places, summary
 
 
@@ -161,18 +161,49 @@ def test_release_json_that_was_edited_to_match_is_damage(store: Store) -> None:
     assert store.listed()["releases"][0]["differs"] == ["release.json"]
 
 
-def test_what_is_too_old_goes_and_what_is_needed_stays(store: Store) -> None:
-    begin(store, A, B)
-    store.install(C, "", keep=2)
-    assert {r["id"] for r in store.listed()["releases"]} == {name_of(files) for files in (A, B, C)}, "A is what previous means"
-    store.note(name_of(C), None, "drain", [])
-    assert store.install(D, "", keep=2).removed == [], "the notes name C"
-    store.clear()
-    assert store.install(E, "", keep=2).removed == [name_of(C)], "D and E are newer; nothing needs C any more"
-    assert sorted(path.name for path in Path(store.root, "releases").iterdir()) == sorted([*map(name_of, (A, B, D, E)), "history.json"])
+def kept(store: Store) -> set[str]:
+    return {path.name for path in Path(store.root, "releases").iterdir() if path.is_dir()}
+
+
+def names_of(*scripts: Files) -> set[str]:
+    return set(map(name_of, scripts))
+
+
+def test_what_is_too_old_goes(store: Store) -> None:
+    for files in (A, B, C):
+        store.install(files, "", keep=2)
+    assert kept(store) == names_of(B, C)
+    assert store.install(D, "", keep=2).removed == [name_of(B)]
+    assert not store.install(D, "", keep=3).changed
     for keep in (1, 51):
         with pytest.raises(ReleaseError, match="set it to 2 to 50"):
             store.install(A, "", keep=keep)
+
+
+def test_old_releases_that_are_needed_stay(store: Store) -> None:
+    begin(store, A)
+    for files in (B, C, D):
+        store.install(files, "", keep=2)
+    assert kept(store) == names_of(A, C, D), "A is active"
+    store.note(name_of(C), name_of(B), "drain", [])
+    store.install(E, "", keep=2)
+    assert kept(store) == names_of(A, C, D, E), "an upgrade goes to C"
+    store.note(name_of(B), name_of(C), "drain", [])
+    store.activate(name_of(E), "")
+    assert store.install(D, "", keep=2).removed == [], "A is what previous means, and an upgrade comes from C"
+    store.clear()
+    store.activate(name_of(D), "", failed="E is no good")
+    assert store.install(D, "", keep=2).removed == [name_of(C)], "A is what previous means, and used longer ago than D and E"
+    assert kept(store) == names_of(A, D, E)
+
+
+def test_a_link_to_a_release_that_is_gone(store: Store) -> None:
+    begin(store, A, B)
+    release_io.remove_tree(f"{store.folder}/{name_of(B)}")
+    said = store.listed()
+    assert (said["active"]["id"], said["found"], said["previous"]) == (None, "none", name_of(A))
+    assert store.activate("previous", "").id == name_of(A)
+    assert content(store) == A["opensips.cfg"]
 
 
 def test_history_is_bounded(store: Store) -> None:
