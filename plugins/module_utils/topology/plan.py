@@ -240,7 +240,7 @@ def _changes(event: Mapping[str, Any]) -> list[Change]:
         return [Change("account", f"{action} {found.get('name', '')}")]
     if action == "sysctl":
         return [Change("setting", str(found.get("name", "")))]
-    if action == "opensips_mi":
+    if action in ("opensips_mi", "opensips_release"):
         return []  # a step, not a difference
     return [Change("other", _title(str(event["task"])))]
 
