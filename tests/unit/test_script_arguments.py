@@ -1,4 +1,4 @@
-"""Arguments as the engine takes them. What is wrong and right here was put to opensips -C and to a start, of 3.4 and 3.6."""
+"""Arguments as the engine takes them. What is wrong and right here was put to opensips -C and to a start, of 3.4, 3.6 and 4.0."""
 
 from __future__ import annotations
 
