@@ -45,6 +45,10 @@ CASES: dict[str, tuple[Edit, Edit]] = {
     ),
     "SCRIPT024": (("    exit;\n}", '    exit;\n    send_reply(200, "OK");\n}'), ("    exit;\n}", "    exit;;\n}")),
     "SCRIPT025": ((FOUND, "if ($rU == NULL) break; " + FOUND), (FOUND, "while ($rc < 0) { if ($rU == NULL) break; } " + FOUND)),
+    "SCRIPT026": (
+        ("onreply_route[ANSWER] {", "route[NEW] { t_newtran(); }\nonreply_route[ANSWER] { route(NEW);"),
+        ("onreply_route[ANSWER] {", 'route[NEW] { lookup("x"); }\nonreply_route[ANSWER] { route(NEW);'),
+    ),
     "SCRIPT030": ((FOUND, "send_answer(200); " + FOUND), (FOUND, "t_newtran(); " + FOUND)),
     "SCRIPT031": (
         (FOUND, "consume_credentials(); check_address(1, $si, $sp, $socket_in(proto)); " + FOUND),
@@ -63,6 +67,7 @@ CASES: dict[str, tuple[Edit, Edit]] = {
         ('if (isflagset("CALLER") ||', 'if (isflagset("CALLER") && $rs == 200 ||'),
     ),
     "SCRIPT038": (('"friendly-scanner|sipcli"', r"'\d+'"), ('"friendly-scanner|sipcli"', r'"[0-9]+\\.[\t ]"')),
+    "SCRIPT039": (('send_reply(404, "Not Found")', 'send_reply("404", "Not Found")'), ("send_reply(404, ", "send_reply($var(found), ")),
     "SCRIPT040": ((MAIN_END, "}"), (MAIN_END, "    if (!t_relay()) sl_reply_error();\n}")),
     "SCRIPT041": (
         ('if ($var(found) == 0) { send_reply(404, "Not Found"); exit; }', "if ($var(found) == 0) exit;"),

@@ -97,6 +97,47 @@ def test_numbers_may_be_text_and_wrong_ones_name_their_host() -> None:
     assert finding.host == "sip2"
 
 
+def test_a_word_that_is_no_choice_is_named_with_the_choices() -> None:
+    (finding,) = judged(overlaid({"all": {"opensips_media_relaying": "sometimes"}}))
+    problem = "INV005 opensips_media_relaying: 'sometimes' is not known here. Set it to one of: auto, always, never."
+    assert (str(finding), finding.severity) == (problem, "error")
+    (finding,) = judged(overlaid({"hosts": {"sip2": {"opensips_media_relaying": False}}}))
+    assert (finding.id, finding.host) == ("INV005", "sip2")
+
+
+def test_choices_are_those_that_the_roles_accept() -> None:
+    for name, variable in VARIABLES.items():
+        accepted = [
+            options[name].get("choices", [])
+            for path in ROLES.glob("*/meta/argument_specs.yml")
+            for spec in yaml.safe_load(path.read_text())["argument_specs"].values()
+            if name in (options := spec.get("options") or {})
+        ]
+        assert all(choices == list(variable.choices) for choices in accepted), name
+
+
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        ({"media_relay_stream_timeout": 120}, ["MED012"]),
+        ({"media_relay_stream_timeout": 121}, []),
+        ({"opensips_ring_timeout": 149}, []),
+        ({"opensips_ring_timeout": 150}, ["MED012"]),
+        ({"media_relay_stream_timeout": 90, "sipha_media_relay": "rtpengine"}, []),
+        ({"media_relay_stream_timeout": 90, "opensips_media_relaying": "never"}, ["MED010"]),
+    ],
+)
+def test_ports_outlast_the_ringing(changes: dict[str, Any], found: list[str]) -> None:
+    assert [finding.id for finding in judged(overlaid({"all": changes}))] == found
+
+
+def test_the_relay_that_forgets_too_early_is_named_and_told_what_to_set() -> None:
+    (finding,) = judged(overlaid({"hosts": {"relay2": {"media_relay_stream_timeout": 90}}}))
+    assert (finding.id, finding.host) == ("MED012", "relay2")
+    assert finding.problem == "90 s is not more than opensips_ring_timeout, 120 s"
+    assert finding.remedy == "Set it to 150, or lower opensips_ring_timeout"
+
+
 def test_a_template_that_needs_facts_is_unknown_and_no_error() -> None:
     assert judged(overlaid({"all": {"galera_buffer_pool_size": "{{ ansible_facts.memtotal_mb // 2 }}M"}})) == []
 

@@ -61,6 +61,9 @@ def test_a_good_cluster_has_no_findings() -> None:
         ("INV011", lambda s: s[1].update(sipha_waivers=["INV010"])),
         ("NET001", lambda s: s[2]["relay1"].update(sipha_core_address="198.18.20.12/24")),
         ("NET002", lambda s: [s[2][h].update(sipha_core_address=f"198.18.10.{100 + n}/24") for n, h in enumerate(s[2])]),
+        ("NET002", lambda s: s[2]["db1"].update(sipha_core_address="198.18.20.21/16")),
+        ("NET002", lambda s: s[2]["relay1"].update(sipha_core_address="198.18.20.31/16")),
+        ("NET002", lambda s: s[2]["relay1"].update(sipha_public_address="198.18.10.31/16")),
         ("NET003", lambda s: s[2]["sip2"].update(sipha_core_address="198.18.21.12/24")),
         ("VIP001", lambda s: s[1].update(sipha_vips=[])),
         ("VIP002", lambda s: s[1]["sipha_vips"][0].update(address="198.18.10.255/24")),
@@ -72,6 +75,8 @@ def test_a_good_cluster_has_no_findings() -> None:
         ("MED001", lambda s: s[0].update(relays=[])),
         ("MED001", lambda s: s[0].update(relays=["relay1"])),
         ("MED002", lambda s: s[2]["relay2"].update(sipha_core_address="198.18.21.32/24")),
+        ("MED001", lambda s: s[1].update(opensips_media_relaying="auto") or s[0].update(relays=[])),
+        ("MED001", lambda s: s[2]["sip1"].update(opensips_media_relaying="never") or s[0].update(relays=[])),
         ("MED003", lambda s: s[2]["relay2"].update(sipha_public_address="198.18.11.32/24")),
         ("SEC001", lambda s: s[1].pop("sipha_secret_db_sst")),
         ("SEC002", lambda s: s[1].update(sipha_secret_auth_nonce="short-but-long-enough")),
@@ -105,6 +110,38 @@ def internet(state: State, **relay2: str) -> None:
 def test_too_few_relays_are_said_in_words(relays: list[str], problem: str) -> None:
     (finding,) = judge(make(lambda s: s[0].update(relays=relays)))
     assert (finding.id, finding.host, finding.variable, finding.problem) == ("MED001", "", "group relays", problem)
+
+
+@pytest.mark.parametrize("host", ["db1", "relay1"])
+def test_a_prefix_that_is_too_wide_names_its_host(host: str) -> None:
+    (finding,) = judge(make(lambda s: s[2][host].update(sipha_core_address="198.18.20.40/16")))
+    assert (finding.id, finding.host, finding.variable) == ("NET002", host, "sipha_core_address")
+    assert finding.problem == "its network 198.18.0.0/16 and the public network 198.18.10.0/24 overlap"
+
+
+def test_a_database_in_the_public_network_is_a_warning_of_its_own() -> None:
+    (finding,) = judge(make(lambda s: s[2]["db1"].update(sipha_core_address="198.18.10.40/24")))
+    assert (finding.id, finding.severity) == ("NET010", "warning")
+
+
+def test_networks_that_touch_do_not_overlap() -> None:
+    assert ids(lambda s: [s[2][f"db{n}"].update(sipha_core_address=f"198.18.20.{20 + n}/22") for n in (1, 2, 3)]) == []
+
+
+@pytest.mark.parametrize(
+    ("relays", "installed", "found"),
+    [([], "none", []), (["relay1"], "mediaproxy", ["MED010"]), (["relay1", "relay2"], "mediaproxy", ["MED010"])],
+)
+def test_no_relay_is_missed_where_no_call_gets_one(relays: list[str], installed: str, found: list[str]) -> None:
+    """Without any relay no dispatcher is installed either, whose proxy could never be well."""
+
+    def change(state: State) -> None:
+        state[0]["relays"] = relays
+        state[1]["opensips_media_relaying"] = "never"
+
+    assert ids(change) == found
+    assert make(change).as_dict()["media_relay"] == installed
+    assert make(lambda s: s[0].update(relays=[])).as_dict()["media_relay"] == "mediaproxy"
 
 
 @pytest.mark.parametrize("kind", ["mediaproxy", "rtpengine"])

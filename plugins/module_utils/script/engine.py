@@ -1,12 +1,14 @@
 """What one version of the engine knows: names of modules, parameters, functions and variables, from data/<version>.json.
 
-The data comes from the engine's own export tables, checked against its documentation. A function is [fewest arguments, most arguments,
-kinds of routes, which arguments are regular expressions], where kinds are letters of ROUTES, or * for all.
+The data comes from the engine's own export tables, checked against its documentation. A function is [parameters, kinds of routes], where
+kinds are letters of ROUTES, or * for all. A parameter is a letter of KINDS, then "!" when it takes no variable, "'" when the engine looks
+for no variables in a text, "?" when it may be left out: save() has "s!s?s?s?". Functions for async() and launch() have parameters alone.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -26,6 +28,14 @@ ROUTES = {
     "timer_route": "t",
     "event_route": "v",
 }
+KINDS = {
+    "i": "number",
+    "s": "text",
+    "v": "variable",
+    "a": "$avp()",
+    "r": "regular expression",
+    "x": "value",  # of a statement, which the grammar knows
+}
 # Scheme of a database URL -> the module that serves it, where it is not db_<scheme>.
 DRIVERS = {"unixodbc": "db_unixodbc", "text": "db_text", "sqlite": "db_sqlite"}
 
@@ -35,11 +45,38 @@ class UnknownVersionError(Exception):
 
 
 @dataclass(frozen=True)
+class Parameter:
+    kind: str  # a letter of KINDS
+    fixed: bool = False  # takes no variable, nor a text with variables
+    plain: bool = False  # a text is taken as it stands
+    optional: bool = False
+
+    def __str__(self) -> str:
+        return f"[{KINDS[self.kind]}]" if self.optional else KINDS[self.kind]
+
+
+@dataclass(frozen=True)
 class Function:
-    fewest: int
-    most: int
-    routes: str
-    patterns: tuple[int, ...] = ()
+    parameters: tuple[Parameter, ...]
+    routes: str = "*"
+
+    @cached_property
+    def fewest(self) -> int:
+        """Up to the last that must be given: those before it may be empty, but not missing."""
+        return max((place for place, parameter in enumerate(self.parameters, 1) if not parameter.optional), default=0)
+
+    @property
+    def most(self) -> int:
+        return len(self.parameters)
+
+    @property
+    def patterns(self) -> list[int]:
+        """Which arguments are regular expressions."""
+        return [place for place, parameter in enumerate(self.parameters) if parameter.kind == "r"]
+
+    @property
+    def usage(self) -> str:
+        return f"({', '.join(str(parameter) for parameter in self.parameters)})"
 
     def allowed_in(self, kind: str) -> bool:
         return self.routes == "*" or ROUTES[kind] in self.routes
@@ -49,7 +86,7 @@ class Function:
 class Module:
     name: str
     functions: dict[str, Function]
-    deferred: frozenset[str]  # functions for async() and launch()
+    deferred: dict[str, Function]  # those for async() and launch()
     parameters: frozenset[str]
     repeatable: frozenset[str]  # parameters that add up when they are set again
     variables: frozenset[str]
@@ -57,15 +94,20 @@ class Module:
     after: tuple[str, ...]  # initialised after these, when they are loaded
 
 
+def _parameters(text: str) -> tuple[Parameter, ...]:
+    marked = re.findall(rf"([{''.join(KINDS)}])([!'?]*)", text)
+    return tuple(Parameter(kind, "!" in marks, "'" in marks, "?" in marks) for kind, marks in marked)
+
+
 def _functions(data: Mapping[str, Any]) -> dict[str, Function]:
-    return {name: Function(entry[0], entry[1], entry[2], tuple(entry[3]) if len(entry) > 3 else ()) for name, entry in data.items()}
+    return {name: Function(_parameters(parameters), routes) for name, (parameters, routes) in data.items()}
 
 
 def _module(name: str, data: Mapping[str, Any]) -> Module:
     return Module(
         name,
         _functions(data.get("functions", {})),
-        frozenset(data.get("async", ())),
+        {name: Function(_parameters(parameters)) for name, parameters in data.get("async", {}).items()},
         frozenset(data.get("parameters", ())),
         frozenset(data.get("multi", ())),
         frozenset(data.get("variables", ())),

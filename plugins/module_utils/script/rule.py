@@ -87,6 +87,10 @@ class Judged:
             return self.engine.functions[name]
         return next((module.functions[name] for module in self.known if name in module.functions), None)
 
+    def deferred(self, name: str) -> Function | None:
+        """The function for async() and launch(), as a loaded module has it."""
+        return next((module.deferred[name] for module in self.known if name in module.deferred), None)
+
     def parameter_modules(self, item: ast.ModParam) -> list[str]:
         """Loaded modules that a modparam is for: its first argument is a regular expression."""
         try:

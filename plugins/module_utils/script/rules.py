@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 
-from . import ast, rules_calls, rules_modules, rules_paths, rules_routes, rules_values
+from . import ast, rules_arguments, rules_calls, rules_modules, rules_paths, rules_routes, rules_values
 from .engine import UnknownVersionError
 from .grammar import ScriptError, parse
 from .rule import Finding, Judged, Rule, found_elsewhere
@@ -23,6 +23,7 @@ FAMILIES: tuple[tuple[str, tuple[Rule, ...]], ...] = (
     ("Reading", (SYNTAX,)),
     ("Settings, modules, parameters", rules_modules.RULES),
     ("Routes", rules_routes.RULES),
+    ("Calls and their arguments", rules_arguments.RULES),
     ("Functions, variables, expressions", rules_calls.RULES),
     ("Answers", rules_paths.RULES),
     ("Flags and variables", rules_values.RULES),

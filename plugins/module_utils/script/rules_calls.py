@@ -1,4 +1,4 @@
-"""Rules about what routes call and compare: functions, their arguments and flags, variables, regular expressions."""
+"""Rules about what routes call and compare: functions and their flags, variables, regular expressions. Other arguments: rules_arguments."""
 
 from __future__ import annotations
 
@@ -59,25 +59,6 @@ def functions_have_modules(judged: Judged) -> Iterator[Problem]:
         if owners and not any(owner in judged.loaded for owner in owners):
             modules = " or ".join(sorted(owners))
             yield line, f"{name}() is a function of module {modules}, which is not loaded", f"Load {modules}"
-
-
-@rule("SCRIPT032", "error", "a function where it may not be called")
-def functions_in_their_routes(judged: Judged) -> Iterator[Problem]:
-    """The engine refuses the whole script: each function says in which kinds of routes it may stand."""
-    for block, call in judged.calls:
-        function = judged.function(call.name)
-        if function and not function.allowed_in(block.kind):
-            yield call.line, f"{call.name}() may not be called in {block.kind}", f"Move it out of {block.title}"
-
-
-@rule("SCRIPT033", "error", "too few or too many arguments")
-def arguments_fit(judged: Judged) -> Iterator[Problem]:
-    """The engine refuses the whole script."""
-    for _, call in judged.calls:
-        function = judged.function(call.name)
-        if function and not function.fewest <= len(call.arguments) <= function.most:
-            wanted = str(function.fewest) if function.fewest == function.most else f"{function.fewest} to {function.most}"
-            yield call.line, f"{call.name}() has {len(call.arguments)} arguments and takes {wanted}", "Correct the call"
 
 
 @rule("SCRIPT034", "error", "a flag that the function does not know")
@@ -181,8 +162,6 @@ def logic_is_grouped(judged: Judged) -> Iterator[Problem]:
 RULES = (
     known_functions,
     functions_have_modules,
-    functions_in_their_routes,
-    arguments_fit,
     known_flags,
     known_variables,
     regexes_compile,

@@ -100,6 +100,8 @@ def _vips(value: Any, findings: list[Finding]) -> tuple[Vip, ...]:
 def _judged(value: Any, variable: Variable) -> tuple[Any, tuple[str, str, str] | None]:
     """The parsed value, or None and (rule, problem, remedy)."""
     parsed = parse(value, variable)
+    if variable.choices and parsed not in variable.choices:
+        return None, ("INV005", f"'{str(value)[:40]}' is not known here", f"Set it to one of: {', '.join(variable.choices)}")
     if parsed is None:
         text = repr(value) if len(repr(value)) <= 40 else repr(value)[:37] + "..."
         return None, ("INV012", f"{text} is not {KINDS[variable.kind]}", f"Set it to {KINDS[variable.kind]}, or remove it for the default")

@@ -161,6 +161,18 @@ class Topology:
         networks = Counter(address.network for address in addresses if address)
         return networks.most_common(1)[0][0] if networks else None
 
+    @property
+    def relays_nothing(self) -> bool:
+        """No proxy gives any call a relay."""
+        proxies = self.names("proxies")
+        return bool(proxies) and all(self.value(name, "opensips_media_relaying") == "never" for name in proxies)
+
+    @property
+    def media_relay(self) -> str:
+        """The kind of relay to install: none where there is no relay and no call gets one, or nobody could ever say that media is well."""
+        unused = self.relays_nothing and not self.group("relays")
+        return "none" if unused else str(self.settings.get("sipha_media_relay", ""))
+
     def addresses(self) -> list[tuple[str, str, IPv4Address]]:
         """(host, variable, address) for every address a host owns."""
         rows = []
@@ -181,7 +193,7 @@ class Topology:
             "engine": self.settings["sipha_sip_engine"],
             "engine_version": self.settings["sipha_opensips_version"],
             "registrar_mode": self.settings["sipha_registrar_mode"],
-            "media_relay": self.settings["sipha_media_relay"],
+            "media_relay": self.media_relay,
             "database": self.settings["sipha_database"],
             "time_sync": self.settings["sipha_time_sync"],
             "hosts": {name: host.as_dict() for name, host in sorted(self.hosts.items())},

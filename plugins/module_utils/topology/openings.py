@@ -31,7 +31,7 @@ def openings(topology: Topology, host: Host) -> list[Opening]:
     """Everything on this host that is not for the whole world, in the order of the groups."""
     proxies, relays = topology.group("proxies"), topology.group("relays")
     members = [*topology.group("databases"), *topology.group("arbitrators")]
-    media = topology.settings.get("sipha_media_relay")
+    media = topology.media_relay
     core = topology.network("core")
     found: list[Opening] = []
 

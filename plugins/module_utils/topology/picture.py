@@ -78,7 +78,7 @@ class _Marks:
 
 def _programs(topology: Topology, group: str) -> str:
     setting = {key: str(value) for key, value in topology.settings.items()}
-    relay = setting.get("sipha_media_relay", "")
+    relay = topology.media_relay
     engine = {"opensips": "OpenSIPS"}.get(setting.get("sipha_sip_engine", ""), setting.get("sipha_sip_engine", ""))
     if group == "proxies":
         dispatcher = ", media-dispatcher" if relay == "mediaproxy" else ""
@@ -129,7 +129,7 @@ def _chain(ids: Sequence[str], flow: str, label: str) -> list[Edge]:
 
 
 def _flows(topology: Topology, ids: dict[str, str], vips: list[str]) -> list[Edge]:
-    relay = str(topology.settings.get("sipha_media_relay", ""))
+    relay = topology.media_relay
     proxies, relays, databases = (topology.group(group) for group in ("proxies", "relays", "databases"))
     edges = [Edge(outside, "public", "sip", "SIP") for outside in ("phones", "carriers")]
     audio = [host for host in relays if host.public] if relay != "none" else []
@@ -186,7 +186,7 @@ def _notes(findings: Iterable[Finding]) -> tuple[tuple[str, str], ...]:
 def picture(topology: Topology, findings: Sequence[Finding]) -> Picture:
     """Everything that the drawings show, each host, VIP and network once."""
     marks = _Marks(findings)
-    relay = str(topology.settings.get("sipha_media_relay", ""))
+    relay = topology.media_relay
     hosts = _side_by_side(topology.hosts.values())
     ids = {name: f"host_{identifier}" for name, identifier in names(host.name for host in hosts).items()}
     vips = [f"vip_{index}" for index in range(1, len(topology.vips) + 1)]

@@ -345,7 +345,7 @@ def _ports(topology: Topology, host: Host) -> Iterator[Port]:
     core = (str(host.core.ip),) if host.core else ()
     local, tcp = ("127.0.0.1",), ("tcp",)
     vips = tuple(str(vip.address.ip) for vip in topology.vips if vip.address)
-    relay = topology.settings["sipha_media_relay"]
+    relay = topology.media_relay
 
     def port(
         variable: str, protocols: tuple[str, ...], addresses: tuple[str, ...], ours: tuple[str, ...], fixed: int = 0

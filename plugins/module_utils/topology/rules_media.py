@@ -34,9 +34,10 @@ def port_ranges(topology: Topology, host: Host) -> dict[str, tuple[str, int, int
 
 @rule("MED001", "error", "fewer than two relays")
 def relays_exist(topology: Topology) -> Iterator[Problem]:
-    """Without a relay no audio passes between two NATs; with a single one its loss ends all audio."""
+    """Without a relay no audio passes between two NATs; with a single one its loss ends all audio. With opensips_media_relaying
+    never no call has one."""
     count = len(topology.group("relays"))
-    if _relaying(topology) and count < 2:
+    if _relaying(topology) and count < 2 and not topology.relays_nothing:
         problem = "it has no hosts, so phones behind NAT have no audio" if not count else "it has one host, and audio ends with it"
         remedy = "Put two or more hosts into the group relays (proxies may be in it as well), or set sipha_media_relay: none"
         yield "", "group relays", problem, remedy
@@ -180,6 +181,18 @@ def control_ports(topology: Topology) -> Iterator[Problem]:
             yield host, variable, problem, "Set it once, in group_vars/all"
 
 
+@rule("MED012", "error", "ports are given back while phones still ring")
+def ports_last(topology: Topology) -> Iterator[Problem]:
+    """A relay takes a call's ports before it rings, and gives them back when one of the two sends nothing for so long. Who answers later is
+    sent to ports that are gone, and has no audio."""
+    if topology.settings.get("sipha_media_relay") == "mediaproxy" and not topology.relays_nothing:
+        ringing = max((values[0] for _, values in numbers(topology, "proxies", "opensips_ring_timeout")), default=0)
+        for host, (patience,) in numbers(topology, "relays", "media_relay_stream_timeout"):
+            if patience <= ringing:
+                problem = f"{shown(patience)} s is not more than opensips_ring_timeout, {shown(ringing)} s"
+                yield host, "media_relay_stream_timeout", problem, f"Set it to {shown(ringing + 30)}, or lower opensips_ring_timeout"
+
+
 RULES = (
     relays_exist,
     relays_controlled,
@@ -192,4 +205,5 @@ RULES = (
     offers_last,
     relays_used,
     control_ports,
+    ports_last,
 )

@@ -32,11 +32,18 @@ def duplicate_addresses(topology: Topology) -> Iterator[Problem]:
 
 @rule("NET002", "error", "public and core network overlap")
 def separate_networks(topology: Topology) -> Iterator[Problem]:
-    """What is on the core network (SQL, replication between the engines, relay control) must not be reachable from the public one."""
+    """What is on the core network (SQL, replication between the engines, relay control) must not be reachable from the public one. Judged
+    for the networks of the proxies, and for each host's own: a prefix that is too wide takes the public network in."""
     public, core = topology.network("public"), topology.network("core")
     if public and core and public.overlaps(core):
         problem = f"the public network {public} and the core network {core} overlap"
         yield "", "sipha_public_address, sipha_core_address", problem, "Use two separate networks"
+        return
+    for host in topology.hosts.values():
+        outside = host.public.network if host.public else public
+        if host.core and outside and host.core.network.overlaps(outside) and (host.public or host.core.ip not in outside):
+            problem = f"its network {host.core.network} and the public network {outside} overlap"
+            yield host.name, "sipha_core_address", problem, "Give it the core network's prefix length, or an address in another network"
 
 
 @rule("NET003", "error", "proxies that do not share their networks")

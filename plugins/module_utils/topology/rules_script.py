@@ -27,7 +27,7 @@ def _port(topology: Topology, host: Host, where: str, protocol: str, variable: s
 
 def listeners(topology: Topology, host: Host) -> list[Listener]:
     """Everything the roles make a host listen on, as far as its ports are known."""
-    media = topology.settings.get("sipha_media_relay")
+    media = topology.media_relay
     wanted: list[tuple[str, str, str]] = []
     found: list[Listener] = []
     if "proxies" in host.groups:

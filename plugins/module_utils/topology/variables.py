@@ -26,6 +26,7 @@ class Variable:
     groups: tuple[str, ...]  # whose hosts the variable matters on
     low: float = -math.inf
     high: float = math.inf
+    choices: tuple[str, ...] = ()
 
 
 _PROXY, _RELAY, _DATABASE = ("proxies",), ("relays",), ("databases",)
@@ -62,7 +63,7 @@ VARIABLES: dict[str, Variable] = {
     "opensips_expire_grace": Variable("count", _PROXY, 0),
     "opensips_reply_timeout": Variable("count", _PROXY, 1),
     "opensips_ring_timeout": Variable("count", _PROXY, 1),
-    "opensips_media_relaying": Variable("text", _PROXY),
+    "opensips_media_relaying": Variable("text", _PROXY, choices=("auto", "always", "never")),
     "opensips_media_timeout": Variable("number", _PROXY, 500, 10000),
     "opensips_extra_modules": Variable("text", _PROXY),
     "opensips_extra_routes": Variable("text", _PROXY),
@@ -97,6 +98,7 @@ VARIABLES: dict[str, Variable] = {
     "mediaproxy_repository_suite": Variable("text", _PROXY),
     "media_dispatcher_relay_timeout": Variable("count", _PROXY, 1, 10),
     "media_relay_port_range": Variable("text", _RELAY),
+    "media_relay_stream_timeout": Variable("count", _RELAY, 10, 3600),
     "rtpengine_control_port": Variable("count", (*_PROXY, *_RELAY), *PORT),
     "rtpengine_port_min": Variable("count", _RELAY),
     "rtpengine_port_max": Variable("count", _RELAY),

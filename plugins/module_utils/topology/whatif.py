@@ -82,9 +82,9 @@ def _calls_without_relays(topology: Topology) -> str:
     """What becomes of new calls when there is no relay."""
     if topology.settings.get("sipha_media_relay") not in RELAYING:
         return NONE
-    modes = {topology.value(host.name, "opensips_media_relaying") for host in topology.group("proxies")}
-    if modes == {"never"}:
+    if topology.relays_nothing:
         return NONE
+    modes = {topology.value(host.name, "opensips_media_relaying") for host in topology.group("proxies")}
     return STOPS if "always" in {mode for mode in modes if isinstance(mode, str)} else SOME
 
 
