@@ -17,12 +17,14 @@ RECAP = re.compile(r"^(\S+)\s+: ok=\d+\s+changed=(\d+)\s+unreachable=(\d+)\s+fai
 FAKE = "libfaketime.so.1"
 
 
-def playbook(name: str, cwd: Path, *arguments: str, **environment: str) -> tuple[int, str]:
-    done = subprocess.run(
+def start_playbook(name: str, *arguments: str, cwd: Path = ROOT, **environment: str) -> subprocess.Popen[str]:
+    """Start a playbook: a file of this checkout, or sipha.cluster.something where `environment` says where that is."""
+    return subprocess.Popen(
         ["ansible-playbook", "-i", str(ROOT / "inventories/lab"), name, *arguments],
         cwd=cwd,
         env={
             **os.environ,
+            "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
             "ANSIBLE_PIPELINING": "true",
             "ANSIBLE_FORKS": "12",
             "ANSIBLE_FORCE_COLOR": "false",
@@ -30,12 +32,19 @@ def playbook(name: str, cwd: Path, *arguments: str, **environment: str) -> tuple
             "ANSIBLE_PYTHON_INTERPRETER": "/usr/bin/python3",
             **environment,
         },
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
-        check=False,
-        timeout=900,
     )
-    return done.returncode, done.stdout + done.stderr
+
+
+def playbook(name: str, cwd: Path, *arguments: str, **environment: str) -> tuple[int, str]:
+    run = start_playbook(name, *arguments, cwd=cwd, **environment)
+    try:
+        output = run.communicate(timeout=900)[0]
+    finally:
+        run.kill()
+    return run.returncode, output
 
 
 def galaxy(place: Path, *arguments: str) -> None:

@@ -1,0 +1,199 @@
+"""A changed script comes into service under load and loses nothing; a broken one goes again, and calls never notice."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from cluster_lab import Lab, until
+from load import load
+from sipp_runner import Phone, trunk_call
+from test_60_site import start_playbook
+from test_75_ringing import engines, run_playbook
+
+HOOK = {"opensips_hooks": {"call": "MINE"}}
+ROUTES = {"opensips_extra_routes": 'route[MINE] {\n\txlog("L_NOTICE", "a call of $fu\\n");\n}\n', **HOOK}
+PARAMETER = {"opensips_max_forwards": 15, "opensips_default_expires": 599}
+
+
+@pytest.fixture(autouse=True)
+def _whole_again(healed: None) -> None:
+    """Each test here may move the VIP."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _own_script(lab: Lab) -> Iterator[None]:
+    """Whatever a test brought into service, the inventory's script is there at the end."""
+    yield
+    code, output = run_playbook("upgrade_script")
+    assert code == 0, output[-3000:]
+
+
+def words(output: str) -> str:
+    return " ".join(output.split())
+
+
+def upgrade(variables: dict[str, Any], *more: str) -> tuple[int, str]:
+    code, output = run_playbook("upgrade_script", "--extra-vars", json.dumps(variables), *more)
+    return code, words(output)
+
+
+def releases(lab: Lab) -> dict[str, str]:
+    return {name: lab.host(name).check("readlink /etc/opensips/current").strip() for name in lab.proxies}
+
+
+def half_done(lab: Lab) -> list[str]:
+    """What an upgrade leaves behind when it does not end."""
+    paths = "/etc/opensips/releases/upgrade.json /etc/sipha/maintenance"
+    found = [f"{name}: {path}" for name in lab.proxies for path in lab.host(name).run(f"ls -d {paths} 2>/dev/null")[1].split()]
+    return [*found, *(row["username"] for row in lab.sql("SELECT username FROM subscriber WHERE username='sipha-selftest'"))]
+
+
+def call_works(lab: Lab, bob: Phone) -> None:
+    assert bob.register().final("REGISTER") == 200
+    with bob.waits("answer") as at_bob:
+        result = trunk_call(lab, "probe", "bob")
+        at_bob.wait_for("BYE")
+    assert (result.code, result.errors) == (0, "")
+
+
+def test_routes_are_reloaded_under_load_and_nothing_moves(lab: Lab, bob: Phone) -> None:
+    holder, began, before = lab.settled(), engines(lab), releases(lab)
+    with load(lab, bob, 60) as under:
+        code, output = upgrade(ROUTES)
+        still = under.still_on()
+    assert code == 0, output[-3000:]
+    assert "routes only: reload possible route[MINE] is new route[NEW_REQUEST] changed way: routes are reloaded in place" in output
+    assert still, "the upgrade took longer than the load"
+    assert under.result == under.expected
+    assert (lab.holders(), engines(lab)) == ([holder], began)
+    assert {name for name, release in releases(lab).items() if release == before[name]} == set()
+    assert half_done(lab) == []
+    call_works(lab, bob)
+    assert "a call of sip:" in lab.host(holder).check("journalctl --unit=opensips --since=-20s --no-pager")
+
+
+def test_a_changed_parameter_restarts_all_under_load(lab: Lab, bob: Phone) -> None:
+    holder, began = lab.settled(), engines(lab)
+    with load(lab, bob, 75) as under:
+        code, output = upgrade(PARAMETER)
+        still = under.still_on()
+    assert code == 0, output[-3000:]
+    assert "restart needed registrar/default_expires was 600, is now 599" in output
+    assert still, "the upgrade took longer than the load"
+    assert under.result == under.expected
+    assert {name for name, number in engines(lab).items() if number == began[name]} == set()
+    assert lab.holders() != [holder]
+    assert half_done(lab) == []
+
+
+def test_a_second_upgrade_does_nothing(lab: Lab) -> None:
+    code, output = upgrade(PARAMETER)
+    assert code == 0, output[-3000:]
+    before, began = releases(lab), engines(lab)
+    code, output = upgrade(PARAMETER)
+    assert (code, releases(lab), engines(lab)) == (0, before, began)
+    assert output.count("nothing to do, release") == len(lab.proxies)
+    assert output.count("changed=0") == output.count("changed=")
+
+
+def test_rollback_goes_back_and_forth(lab: Lab) -> None:
+    upgrade(PARAMETER)
+    first = releases(lab)
+    code, output = upgrade(ROUTES)
+    assert code == 0, output[-3000:]
+    second = releases(lab)
+    code, output = run_playbook("rollback_script", "-e", "reason=a test")
+    assert (code, releases(lab)) == (0, first), output[-3000:]
+    name = json.loads(lab.host(lab.proxies[0]).check(f"cat /etc/opensips/{second[lab.proxies[0]]}/release.json"))["origin"].partition(",")[
+        0
+    ]
+    code, output = run_playbook("rollback_script", "-e", f"release={name}")
+    assert (code, releases(lab)) == (0, second), output[-3000:]
+    code, output = run_playbook("rollback_script", "-e", "release=00000000")
+    assert code != 0
+    assert f"{lab.proxies[0]} has no script '00000000' to go back to. There are: {name} (in service)" in words(output)
+    assert releases(lab) == second
+
+
+BROKEN = {
+    "syntax": (
+        {"opensips_extra_routes": "route[MINE] {\n\tif (1 {\n}\n", **HOOK},
+        "would not work, and what runs there stays as it is. SCRIPT",
+    ),
+    "unknown parameter": (
+        {"opensips_extra_modules": 'modparam("tm", "no_such", 1)'},
+        "would not work, and what runs there stays as it is. SCRIPT",
+    ),
+    "route loop": ({"opensips_extra_routes": "route[MINE] {\n\troute(MINE);\n}\n", **HOOK}, "does not do what phones need: "),
+    "missing column": (
+        {"opensips_extra_modules": 'modparam("acc", "extra_fields", "db: nowhere")'},
+        "carries calls and does not account them: 0 rows in table acc",
+    ),
+    "port taken": ({"opensips_extra_modules": "socket=udp:127.0.0.1:7999"}, "can't serve 30 s after its start: sip: OPTIONS to"),
+    "database password": ({"sipha_secret_db_engine": "not-the-password-of-it"}, "can't serve 30 s after its start: sip: OPTIONS to"),
+    "answers 500": (
+        {"opensips_extra_routes": 'route[MINE] {\n\tsend_reply(500, "No");\n\texit;\n}\n', "opensips_hooks": {"request": "MINE"}},
+        "does not do what phones need: REGISTER without credentials is answered 500 No, not 401.",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", BROKEN)
+def test_a_broken_script_goes_again(lab: Lab, bob: Phone, what: str) -> None:
+    variables, says = BROKEN[what]
+    holder, standby, before = lab.settled(), lab.standby(), releases(lab)
+    began = engines(lab)[holder]
+    taken = lab.host(standby).interactive("python3", "-c", "import socket\ns=socket.socket(2,2)\ns.bind(('127.0.0.1',7999))\ninput()")
+    try:
+        code, output = upgrade(variables)
+    finally:
+        taken.kill()
+        lab.host(standby).run("pkill -f 7999")
+    assert code != 0
+    assert says in output, output[-3000:]
+    assert releases(lab) == before
+    assert (lab.holders(), engines(lab)[holder]) == ([holder], began)
+    assert half_done(lab) == []
+    assert lab.host(standby).run("/usr/sbin/sipha-health") == (0, "sip: ok\nmi: ok\ndb: ok\ntag: ok\nmedia: ok\n")
+    call_works(lab, bob)
+
+
+def test_the_controller_is_killed_between_two_proxies(lab: Lab, bob: Phone) -> None:
+    holder, standby, before = lab.settled(), lab.standby(), releases(lab)
+    wanted = {"opensips_max_forwards": 14, "opensips_default_expires": 598}
+    run = start_playbook("playbooks/upgrade_script.yml", "--extra-vars", json.dumps(wanted))
+    try:
+        until(lambda: releases(lab)[standby] != before[standby], None, 60, "the new script on the standby")
+    finally:
+        run.send_signal(signal.SIGKILL)
+        run.wait(10)
+    assert (lab.holders(), releases(lab)[holder]) == ([holder], before[holder])
+    call_works(lab, bob)
+    code, output = upgrade(wanted)
+    assert code == 0, output[-3000:]
+    assert "an upgrade was cut off here before" in output
+    assert half_done(lab) == []
+    assert [name for name, release in releases(lab).items() if release == before[name]] == []
+    call_works(lab, bob)
+
+
+def test_the_standby_dies_in_the_middle(lab: Lab, bob: Phone) -> None:
+    holder, standby, before = lab.settled(), lab.standby(), releases(lab)
+    wanted = {"opensips_max_forwards": 13, "opensips_default_expires": 597}
+    run = start_playbook("playbooks/upgrade_script.yml", "--extra-vars", json.dumps(wanted))
+    until(lambda: releases(lab)[standby] != before[standby], None, 60, "the new script on the standby")
+    lab.host(standby).kill()
+    output = words(run.communicate(timeout=240)[0])
+    assert run.returncode != 0, output[-2000:]
+    assert (lab.holders(), lab.host(holder).check("readlink /etc/opensips/current").strip()) == ([holder], before[holder])
+    call_works(lab, bob)
+    lab.host(standby).start()
+    lab.settled(90)
+    code, output = upgrade(wanted)
+    assert code == 0, output[-3000:]
+    assert half_done(lab) == []
+    assert [name for name, release in releases(lab).items() if release == before[name]] == []
