@@ -67,7 +67,7 @@ class Load:
 
 def subscribers(lab: Lab) -> None:
     hashed = f"CONCAT(u, ':{lab.domain}:{PASSWORD}')"
-    names = f"(SELECT CONCAT('load', LPAD(seq, 3, '0')) AS u FROM seq_1_to_{PHONES}) AS names"
+    names = f"(SELECT CONCAT('load', LPAD(seq, 3, '0')) AS u FROM seq_1_to_{PHONES}) AS names"  # noqa: S608
     values = f"u, '{lab.domain}', '', MD5({hashed}), SHA2({hashed}, 256)"
     columns = "username, domain, password, ha1, ha1_sha256"
     lab.sql(f"INSERT IGNORE INTO subscriber ({columns}) SELECT {values} FROM {names}")  # noqa: S608 (constants of this file)
