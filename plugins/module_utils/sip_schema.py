@@ -189,7 +189,7 @@ def plan(
     for name in sorted(tables, key=lambda table: (table != VERSION_TABLE, table)):
         table, old = tables[name], found.get(name)
         if old is None:
-            old = Found(name, "InnoDB", indexes=_created_indexes(table.create), columns=_created_columns(table.create))
+            old = Found(name, "InnoDB", indexes=created_indexes(table.create), columns=_created_columns(table.create))
             create = table.create
             if not old.has_primary_key:  # at once: with REQUIRED_PRIMARY_KEY Galera refuses a table that gets its key later
                 key = Index("PRIMARY", _key_candidate(old), unique=True)
@@ -239,7 +239,7 @@ def plan(
     return steps
 
 
-def _created_indexes(create: str) -> tuple[Index, ...]:
+def created_indexes(create: str) -> tuple[Index, ...]:
     """The keys that a CREATE TABLE of the engine makes: the PRIMARY KEY column, and its UNIQUE constraints."""
     keys = []
     if match := re.search(r"^\s*`?(\w+)`?\s[^,\n]*?PRIMARY\s+KEY", create, re.IGNORECASE | re.MULTILINE):
