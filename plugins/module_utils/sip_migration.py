@@ -125,8 +125,9 @@ def _change(table: Found, have: Column, want: Column, rows_where: RowsWhere) -> 
         new = replace(new, nullable=True)
         says.append(f"let {place} be NULL")
     if new.nullable == want.nullable and not (want.default is None and not want.nullable) and not same_default(have, want):
+        if new.nullable == have.nullable:
+            says.append(f"change the default of {place} to {want.default or 'NULL'}")
         new = replace(new, default=want.default)
-        says.append(f"change the default of {place} to {want.default or 'NULL'}")
     if says and have.extra:
         raise SchemaError(f"{place} has '{have.extra}', which a change would lose")
     sql = f"ALTER TABLE {quoted(table.name)} MODIFY COLUMN {quoted(have.name)} {new.definition()}"

@@ -142,14 +142,8 @@ def parse(files: Mapping[str, str]) -> dict[str, Table]:
     return tables
 
 
-def check_versions(
-    tables: Mapping[str, Table],
-    expected: Mapping[str, int],
-    found: Mapping[str, Found],
-    found_versions: Mapping[str, int],
-    engine: str,
-) -> None:
-    """Refuse files or tables of another version than the engine expects; one message names them all."""
+def check_files(tables: Mapping[str, Table], expected: Mapping[str, int], engine: str) -> None:
+    """Refuse files of another version than the engine expects; one message names them all."""
     wrong = []
     for name, version in sorted(expected.items()):
         if name not in tables:
@@ -161,6 +155,11 @@ def check_versions(
             f"The schema files are not those of {engine}: {'; '.join(wrong)}. Take them from the schema package of the "
             "version in sipha_opensips_version."
         )
+
+
+def check_versions(expected: Mapping[str, int], found: Mapping[str, Found], found_versions: Mapping[str, int], engine: str) -> None:
+    """Refuse tables of another version than the engine expects; one message names them all."""
+    wrong = []
     for name, version in sorted(expected.items()):
         if name not in found:
             continue
@@ -171,8 +170,8 @@ def check_versions(
     if wrong:
         raise SchemaError(
             f"The database does not fit {engine}: {'; '.join(wrong)}. Nothing was changed. Migrating a schema is part "
-            "of an upgrade of the engine's packages, this role does not do it: migrate the tables with the engine's "
-            "own tool, or set sipha_opensips_version to the version that made them."
+            "of an upgrade of the engine's packages: playbooks/upgrade_engine.yml does it, and ends one that was interrupted. "
+            "Or set sipha_opensips_version to the version that made them."
         )
 
 
