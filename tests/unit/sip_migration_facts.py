@@ -9,7 +9,8 @@ from pathlib import Path
 from ansible_collections.sipha.cluster.plugins.module_utils.sip_columns import Column, live_columns
 from ansible_collections.sipha.cluster.plugins.module_utils.sip_schema import Found, Index, Table, parse
 
-NAMES = [
+NAMES = ["TABLE_NAME", "COLUMN_NAME", "COLUMN_TYPE", "IS_NULLABLE", "COLUMN_DEFAULT", "EXTRA"]
+NAMES += ["CHARACTER_SET_NAME", "COLLATION_NAME", "COLUMN_COMMENT"]
     "TABLE_NAME",
     "COLUMN_NAME",
     "COLUMN_TYPE",

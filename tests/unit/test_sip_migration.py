@@ -97,6 +97,7 @@ def test_our_own_columns_and_what_we_relaxed_survive() -> None:
 def test_what_is_wider_or_may_be_null_here_stays_so() -> None:
     wide = Column("ip", "varchar(255)", nullable=True)
     assert expand("3.4", live=live_with("address", ip=wide)) == []
+    assert expand("3.4", live=live_with("address", proto=replace(LIVE["address"]["proto"], nullable=True, default=None))) == []
 
 
 def test_a_column_without_default_is_added_as_null_for_the_older_series() -> None:
@@ -203,6 +204,8 @@ def test_unique_keys_wait_for_the_contract() -> None:
     assert plan_columns(tables, found_tables(), LIVE, OWN, Rows()) == []
     steps, _ = plan_contract(tables, found_tables(), LIVE, {}, Rows())
     assert "CREATE UNIQUE INDEX `ip_idx` ON `address` (`ip`)" in [step.sql for step in steps]
+    plain = found_tables(address=(Index("plain", ("ip",)),))
+    assert any("address" in step.sql for step in plan_contract(tables, plain, LIVE, {}, Rows())[0])
     there = found_tables(address=(Index("other_name", ("ip",), unique=True),))
     assert not any("address" in step.sql for step in plan_contract(tables, there, LIVE, {}, Rows())[0])
 
