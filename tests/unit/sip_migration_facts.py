@@ -11,16 +11,6 @@ from ansible_collections.sipha.cluster.plugins.module_utils.sip_schema import Fo
 
 NAMES = ["TABLE_NAME", "COLUMN_NAME", "COLUMN_TYPE", "IS_NULLABLE", "COLUMN_DEFAULT", "EXTRA"]
 NAMES += ["CHARACTER_SET_NAME", "COLLATION_NAME", "COLUMN_COMMENT"]
-    "TABLE_NAME",
-    "COLUMN_NAME",
-    "COLUMN_TYPE",
-    "IS_NULLABLE",
-    "COLUMN_DEFAULT",
-    "EXTRA",
-    "CHARACTER_SET_NAME",
-    "COLLATION_NAME",
-    "COLUMN_COMMENT",
-]
 ROWS = [dict(zip(NAMES, row, strict=True)) for row in json.loads(Path(__file__).with_name("sip_columns_live.json").read_text())]
 LIVE = live_columns(ROWS)
 VERSIONS = {"acc": 7, "address": 5, "dispatcher": 9, "domain": 3, "location": 1013, "subscriber": 8}
