@@ -116,7 +116,7 @@ def _change(table: Found, have: Column, want: Column, rows_where: RowsWhere) -> 
         if any(have.name in index.columns for index in table.indexes if index.name == "PRIMARY"):
             raise SchemaError(f"{place} is {have.type}, the engine wants {want.type}, but it is in the primary key")
         if lossy and (rows := rows_where(table.name, lossy)):
-            raise SchemaError(f"{place} is {have.type}, the engine wants {want.type}, and {rows} rows have values that do not fit")
+            raise SchemaError(f"{place} is {have.type}, the engine wants {want.type}, and values do not fit (rows: {rows})")
         if "text" in want.type.lower() and any(have.name in index.columns for index in table.indexes):
             raise SchemaError(f"{place} is {have.type}, the engine wants {want.type}, but an index has it")
         new = replace(new, type=want.type)
@@ -153,7 +153,7 @@ def plan_contract(
             if any(column.name in index.columns for index in found[name].indexes):
                 notes.append(f"{place} is kept: the engine no longer has it, but an index has it.")
             elif rows := rows_where(name, f"NOT ({quoted(column.name)} <=> {column.default or 'NULL'})"):
-                notes.append(f"{place} is kept: the engine no longer has it, but {rows} rows have a value there. Drop it by hand.")
+                notes.append(f"{place} is kept: the engine no longer has it, but rows have a value there ({rows}). Drop it by hand.")
             else:
                 steps.append(
                     Step(f"ALTER TABLE {quoted(name)} DROP COLUMN {quoted(column.name)}", (), f"drop column {place}, which is empty")

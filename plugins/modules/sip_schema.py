@@ -147,7 +147,7 @@ notes:
   returned: success
   type: list
   elements: str
-  sample: ["subscriber.email_address is kept: the engine no longer has it, but 3 rows have a value there. Drop it by hand."]
+  sample: ["subscriber.email_address is kept: the engine no longer has it, but rows have a value there (3). Drop it by hand."]
 tables:
   description: Table to its version in the table C(version), after the run.
   returned: success

@@ -116,7 +116,7 @@ def test_another_default_is_taken_over_and_one_too_many_is_left() -> None:
 def test_rows_that_would_lose_something_are_counted_and_refused() -> None:
     rows = Rows(address=2)
     with pytest.raises(
-        SchemaError, match=r"address\.mask is tinyint\(4\), the engine wants SMALLINT UNSIGNED, and 2 rows have values that"
+        SchemaError, match=r"address\.mask is tinyint\(4\), the engine wants SMALLINT UNSIGNED, and values do not fit .rows: 2"
     ):
         expand(rows=rows)
     assert rows.asked == [("address", "`mask` < 0 OR `mask` > 65535")]
@@ -190,7 +190,7 @@ def test_contract_keeps_and_names_what_has_values_or_an_index() -> None:
         [],
         [
             "subscriber.email_address is kept: the engine no longer has it, but an index has it.",
-            "subscriber.rpid is kept: the engine no longer has it, but 7 rows have a value there. Drop it by hand.",
+            "subscriber.rpid is kept: the engine no longer has it, but rows have a value there (7). Drop it by hand.",
         ],
     )
 
