@@ -142,14 +142,8 @@ def parse(files: Mapping[str, str]) -> dict[str, Table]:
     return tables
 
 
-def check_versions(
-    tables: Mapping[str, Table],
-    expected: Mapping[str, int],
-    found: Mapping[str, Found],
-    found_versions: Mapping[str, int],
-    engine: str,
-) -> None:
-    """Refuse files or tables of another version than the engine expects; one message names them all."""
+def check_files(tables: Mapping[str, Table], expected: Mapping[str, int], engine: str) -> None:
+    """Refuse files of another version than the engine expects; one message names them all."""
     wrong = []
     for name, version in sorted(expected.items()):
         if name not in tables:
@@ -161,6 +155,11 @@ def check_versions(
             f"The schema files are not those of {engine}: {'; '.join(wrong)}. Take them from the schema package of the "
             "version in sipha_opensips_version."
         )
+
+
+def check_versions(expected: Mapping[str, int], found: Mapping[str, Found], found_versions: Mapping[str, int], engine: str) -> None:
+    """Refuse tables of another version than the engine expects; one message names them all."""
+    wrong = []
     for name, version in sorted(expected.items()):
         if name not in found:
             continue
@@ -171,8 +170,8 @@ def check_versions(
     if wrong:
         raise SchemaError(
             f"The database does not fit {engine}: {'; '.join(wrong)}. Nothing was changed. Migrating a schema is part "
-            "of an upgrade of the engine's packages, this role does not do it: migrate the tables with the engine's "
-            "own tool, or set sipha_opensips_version to the version that made them."
+            "of an upgrade of the engine's packages: playbooks/upgrade_engine.yml does it, and ends one that was interrupted. "
+            "Or set sipha_opensips_version to the version that made them."
         )
 
 
@@ -189,7 +188,7 @@ def plan(
     for name in sorted(tables, key=lambda table: (table != VERSION_TABLE, table)):
         table, old = tables[name], found.get(name)
         if old is None:
-            old = Found(name, "InnoDB", indexes=_created_indexes(table.create), columns=_created_columns(table.create))
+            old = Found(name, "InnoDB", indexes=created_indexes(table.create), columns=_created_columns(table.create))
             create = table.create
             if not old.has_primary_key:  # at once: with REQUIRED_PRIMARY_KEY Galera refuses a table that gets its key later
                 key = Index("PRIMARY", _key_candidate(old), unique=True)
@@ -239,7 +238,7 @@ def plan(
     return steps
 
 
-def _created_indexes(create: str) -> tuple[Index, ...]:
+def created_indexes(create: str) -> tuple[Index, ...]:
     """The keys that a CREATE TABLE of the engine makes: the PRIMARY KEY column, and its UNIQUE constraints."""
     keys = []
     if match := re.search(r"^\s*`?(\w+)`?\s[^,\n]*?PRIMARY\s+KEY", create, re.IGNORECASE | re.MULTILINE):
