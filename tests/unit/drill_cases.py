@@ -17,7 +17,7 @@ def records(method: str = "OPTIONS", gap: tuple[float, float] | None = (FAULT, F
         at = START + number * STEP
         hit = gap is not None and gap[0] <= at < gap[1]
         answered = at + (0.51 if hit else 0.005)
-        by = "sip2" if gap and at >= gap[1] - 0.51 else "sip1"
+        by = "sip2" if gap and (hit or at >= gap[1]) else "sip1"
         made.append(Record(number, method, at, at, answered, 200, "198.18.10.10:5060", by, 2 if hit else 1, 1))
     return made
 
@@ -42,7 +42,7 @@ def observations(**changes: Any) -> dict[str, Any]:
         "holders": held(),
         "pingers": held(),
         "proxies": ["sip1", "sip2"],
-        "relays": [[START, "relay1", "relay", True], [START + 0.5, "relay1", "relay", True]],
+        "relays": [[START + number / 2, host, "relay", True] for number in range(30) for host in ("relay1", "relay2")],
         "calls": {"up": 50, "ended": 0, "silent": 0, "attempts": 100, "failed": 0},
         "kept": {
             "location": {"before": ["alice", "bob"], "after": ["bob", "alice", "carol"]},

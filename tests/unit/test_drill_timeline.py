@@ -137,7 +137,8 @@ def test_clocks_that_are_off_are_put_right() -> None:
 def test_who_answered_over_time() -> None:
     found = runs(records())
     assert [span.who for span in found] == ["sip1", "sip2"]
-    assert (found[0].start, found[-1].end) == (START, pytest.approx(END - 0.02))
+    assert (found[0].start, found[-1].end) == (START + 0.005, pytest.approx(END - 0.015))
+    assert found[0].end < FAULT + 0.01 < FAULT + 0.4 <= found[1].start
 
 
 @pytest.mark.parametrize(

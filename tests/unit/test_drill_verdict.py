@@ -33,12 +33,8 @@ def test_a_good_drill_passes_and_says_its_outages() -> None:
     assert result.passed
     assert result.reasons == []
     assert [line.measure for line in result.lines] == [name for name in MEASURES if name in JUDGED]
-    assert result.text == (
-        "host_killed: passed (OPTIONS not answered 0.42 s, Nobody could register 0.42 s, Nothing could be written 0.42 s)"
-    )
-    assert result.lines[0].sentence == (
-        "OPTIONS not answered: 0.42 s, within the 1 s allowed (750 of 750 answered well, 0 refused, 0 lost)"
-    )
+    assert result.text == ("host_killed: passed (OPTIONS outage 0.42 s, REGISTER outage 0.42 s, Write outage 0.42 s)")
+    assert result.lines[0].sentence == ("OPTIONS outage: 0.42 s, within the 1 s allowed (750 of 750 answered well, 0 refused, 0 lost)")
 
 
 BROKEN: dict[str, dict[str, Any]] = {
@@ -109,7 +105,7 @@ def test_the_inventory_may_be_stricter_looser_or_not_judge() -> None:
     assert (line.passed, line.word) == (None, "not judged")
     assert line.sentence.endswith("not judged here")
     asked_for = verdict(inventory={"all": {"outage_options_v6": 1}})
-    assert asked_for.reasons == ["OPTIONS not answered, IPv6: not measured, this observer delivered nothing; this counts as failed"]
+    assert asked_for.reasons == ["OPTIONS outage, IPv6: not measured, this observer delivered nothing; this counts as failed"]
 
 
 def test_a_partition_excuses_two_holders_only_while_it_lasts() -> None:

@@ -30,13 +30,13 @@ class Kind:
 
 
 MEASURES: dict[str, Kind] = {
-    "outage_options": Kind("s", "OPTIONS not answered", "longest time without a good and prompt answer to OPTIONS"),
-    "outage_register": Kind("s", "Nobody could register", "longest time without a good and prompt answer to REGISTER"),
-    "outage_write": Kind("s", "Nothing could be written", "longest time without a write through db_router"),
-    "outage_options_tcp": Kind("s", "OPTIONS not answered, TCP", "the same over TCP, connecting again included"),
-    "outage_register_tcp": Kind("s", "Nobody could register, TCP", "the same over TCP, connecting again included"),
-    "outage_options_v6": Kind("s", "OPTIONS not answered, IPv6", "the same over IPv6"),
-    "outage_register_v6": Kind("s", "Nobody could register, IPv6", "the same over IPv6"),
+    "outage_options": Kind("s", "OPTIONS outage", "longest time without a good and prompt answer to OPTIONS"),
+    "outage_register": Kind("s", "REGISTER outage", "longest time without a good and prompt answer to REGISTER"),
+    "outage_write": Kind("s", "Write outage", "longest time without a write through db_router"),
+    "outage_options_tcp": Kind("s", "OPTIONS outage, TCP", "the same over TCP, connecting again included"),
+    "outage_register_tcp": Kind("s", "REGISTER outage, TCP", "the same over TCP, connecting again included"),
+    "outage_options_v6": Kind("s", "OPTIONS outage, IPv6", "the same over IPv6"),
+    "outage_register_v6": Kind("s", "REGISTER outage, IPv6", "the same over IPv6"),
     "lost_requests": Kind("", "Requests lost", "requests without any answer, after all retransmissions"),
     "registrations_lost": Kind("", "Registrations lost", "registrations that were there before, and are gone"),
     "calls_ended": Kind("", "Calls cut", "calls that were up, and whose signalling ended"),

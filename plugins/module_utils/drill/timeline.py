@@ -171,12 +171,10 @@ def measure(seen: Observations, partition: bool = False) -> dict[str, Measure]:
 def runs(records: Sequence[Record]) -> list[Span]:
     """Who answered, over time: neighbouring good answers of the same one are one span."""
     found: list[Span] = []
-    for record in sorted(records, key=lambda one: one.scheduled):
-        if not record.good:
-            continue
+    for at, record in sorted(((one.answered, one) for one in records if one.good and one.answered is not None), key=lambda pair: pair[0]):
         who = record.who or record.source
         if found and found[-1].who == who:
-            found[-1] = Span(found[-1].start, record.scheduled, who)
+            found[-1] = Span(found[-1].start, at, who)
         else:
-            found.append(Span(record.scheduled, record.scheduled, who))
+            found.append(Span(at, at, who))
     return found

@@ -22,6 +22,7 @@ class Line:
     allowed: float | None
     unit: str
     sentence: str
+    detail: str = ""
 
     @property
     def word(self) -> str:
@@ -77,7 +78,7 @@ def _line(name: str, found: Measure, allowed: float | None) -> Line:
         passed = found.value <= allowed
         verb = "within" if passed else "more than"
         sentence = f"{kind.title}: {shown(found.value, kind.unit)}, {verb} the {limit} allowed{detail}"
-    return Line(name, kind.title, passed, found.value, allowed, kind.unit, sentence)
+    return Line(name, kind.title, passed, found.value, allowed, kind.unit, sentence, found.detail)
 
 
 def _fault_problem(fault: Fault) -> str:
