@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -155,3 +156,16 @@ def test_the_tables_are_whole() -> None:
         assert one.target in {"holder", "proxies", "writer", "databases", "relay", "holder+database"}
         assert one.title
         assert one.breaks
+
+
+def test_the_page_about_reports_has_every_measure_and_drill_as_it_is() -> None:
+    text = (Path(__file__).resolve().parents[2] / "docs" / "drills_reading.md").read_text()
+    for name, kind in MEASURES.items():
+        allowed = DEFAULTS[name]
+        limit = "not judged" if allowed is None else f"{allowed:g} {kind.unit}".strip()
+        assert f"| `{name}` | {kind.title} | {kind.what} | {limit} |" in text
+    for name, one in DRILLS.items():
+        own = ", ".join(f"`{measure}` {'not judged' if value is None else f'{value:g}'}" for measure, value in one.budgets.items())
+        excused = "two holders while it lasts" if one.partition else ""
+        assert f"| `{name}` | {one.breaks} | {one.target} | {one.seconds:g} | {'; '.join(filter(None, (own, excused))) or '-'} |" in text
+    assert text.count("\n| `") == len(MEASURES) + len(DRILLS)

@@ -19,7 +19,7 @@ REPEATED = ("options", "register", "options_v6", "register_v6")  # over UDP, wit
 CALLS = {"ended": "calls_ended", "silent": "calls_silent", "failed": "calls_failed"}
 KEPT = {"location": "registrations_lost", "cdrs": "cdrs_lost", "rows": "rows_lost"}
 EDGE = 0.1  # seconds; a request that left so short before the fault may have been hit by it
-AFTER = 1.0  # seconds that a probe must go on after the fault began
+AFTER = 1.0  # seconds that an observer must go on after the fault began, at least
 MAX_NAMED = 5
 
 
@@ -29,6 +29,11 @@ class Measure:
 
     value: float | None
     detail: str = ""
+
+
+def _must_last(seen: Observations, start: float) -> float:
+    """Until when an observer must have looked: healing moves things too."""
+    return max([start + AFTER, *(fault.end for fault in seen.faults if fault.end is not None)])
 
 
 def _usable(seen: Observations, name: str) -> tuple[Summary, str]:
@@ -43,8 +48,8 @@ def _usable(seen: Observations, name: str) -> tuple[Summary, str]:
         return summary, "no fault is recorded"
     if summary.start >= start:
         return summary, "the probe began after the fault"
-    if summary.end < start + AFTER:
-        return summary, "the probe ended before or with the fault"
+    if summary.end < _must_last(seen, start):
+        return summary, "the probe ended before the fault was healed"
     return summary, ""
 
 
@@ -88,8 +93,8 @@ def _silent(seen: Observations, samples: Sequence[Sample] | None, name: str) -> 
     if len(latest) < 2:
         return f"only {next(iter(latest), 'nobody')} was asked"
     newest = max(sample.at for sample in latest.values())
-    if seen.fault_start is not None and newest < seen.fault_start + AFTER:
-        return "the hosts were not asked after the fault"
+    if seen.fault_start is not None and newest < _must_last(seen, seen.fault_start):
+        return "the hosts were not asked until the fault was healed"
     if quiet := sorted(host for host, sample in latest.items() if newest - sample.at > 2 * MAX_GAP):
         return f"{quiet[0]} said nothing at the end"
     return ""
