@@ -202,6 +202,9 @@ def test_the_index_lists_runs_and_their_trend(tmp_path: Path) -> None:
         report_files.write(tmp_path, {**run(name, "lab", {}, drills), "started": ord(name)})
     (tmp_path / "broken.json").write_text("{<b>")
     (tmp_path / "other.json").write_text('{"format": 2}')
+    part = json.loads((tmp_path / "a.json").read_text())
+    del part["drills"][0]["lanes"]
+    (tmp_path / "part.json").write_text(json.dumps(part))
     files = report_files.write(tmp_path, {**run("c", "lab", {}, []), "started": ord("c")})
     text = Path(files["index"]).read_text()
     seen = Page(text)
@@ -210,6 +213,7 @@ def test_the_index_lists_runs_and_their_trend(tmp_path: Path) -> None:
     assert "0 of 2" in seen.text
     assert "broken.json is left out: it can't be read" in seen.text
     assert "other.json is left out: it is no run of drills in format 1" in seen.text
+    assert "part.json is left out: one of its drills has no lanes" in seen.text
     assert "last 1.42 s of 1 s" in seen.text
     assert text.count("<circle") == 4  # OPTIONS: two runs; REGISTER and writes: one
     assert text.count('fill="#b31515"') == 1

@@ -150,6 +150,9 @@ def test_records_survive_the_file_and_a_cut_off_end() -> None:
     lines = [to_line(first), to_line(second), to_line(ping), '{"kind": "summary"}', '{"kind": "req']
     assert from_lines(lines) == ([second, first], [ping])
     assert (first.latency, first.lag, first.good, second.latency, second.lag, second.good) == (0.25, 0.0, True, None, None, False)
-    for bad in ("[1]", "{}", '{"kind": "request"}', '{"kind": "other"}', '{"kind": "request", "x": 1}', "{"):
+    whole = to_line(first)
+    wrong = [whole.replace(a, b) for a, b in (("100.25", "NaN"), ("100.25", "1e999"), ("200", '"200"'), ('"h:1"', "null"), ("200", "true"))]
+    assert whole not in wrong
+    for bad in (*wrong, "[1]", "{}", '{"kind": "request"}', '{"kind": "other"}', '{"kind": "request", "x": 1}', "{"):
         with pytest.raises(ValueError, match="line 1 is no record of the probe"):
             from_lines([bad, to_line(first)])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -67,7 +66,7 @@ def _fault(row: Any) -> Fault:
     if not isinstance(fault.name, str) or not isinstance(fault.host, str) or not isinstance(fault.confirmed, bool | None):
         raise ObservationError(f"observations: name and host of a fault are texts, confirmed is true or false; not {row!r}")
     times = [fault.start] + ([] if fault.end is None else [fault.end])
-    if not all(isinstance(one, int | float) and not isinstance(one, bool) and math.isfinite(one) for one in times):
+    if not all(map(states.is_time, times)):
         raise ObservationError(f"observations: the times of fault {fault.name} are no numbers")
     return fault
 

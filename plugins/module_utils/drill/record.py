@@ -52,11 +52,25 @@ def to_line(item: Record | Ping) -> str:
     return json.dumps({"kind": "ping" if isinstance(item, Ping) else "request", **values})
 
 
-def _record(values: dict[str, Any]) -> Record:
-    unknown = set(values) - {one.name for one in fields(Record)}
-    if unknown:
-        raise ValueError(f"unknown field {sorted(unknown)[0]}")
-    return Record(**values)
+FAR = 1e12  # no time, nor NaN
+KINDS: dict[str, tuple[type, ...]] = {
+    "int": (int,),
+    "float": (int, float),
+    "float | None": (int, float, type(None)),
+    "int | None": (int, type(None)),
+    "str": (str,),
+}
+
+
+def _made(kind: type[Record] | type[Ping], values: dict[str, Any]) -> Record | Ping:
+    """Of the right fields with values of the right kind; the file may be anybody's."""
+    known = {one.name: KINDS[str(one.type)] for one in fields(kind)}
+    for name, value in values.items():
+        if name not in known:
+            raise ValueError(f"unknown field {name}")
+        if isinstance(value, bool) or not isinstance(value, known[name]) or (isinstance(value, int | float) and not abs(value) < FAR):
+            raise ValueError(f"{name} is {value!r}")
+    return kind(**values)
 
 
 def from_lines(lines: Iterable[str]) -> tuple[list[Record], list[Ping]]:
@@ -68,10 +82,12 @@ def from_lines(lines: Iterable[str]) -> tuple[list[Record], list[Ping]]:
         try:
             values = json.loads(line)
             kind = values.pop("kind")
-            if kind == "request":
-                records.append(_record(values))
-            elif kind == "ping":
-                pings.append(Ping(**values))
+            if kind in ("request", "ping"):
+                item = _made(Record if kind == "request" else Ping, values)
+                if isinstance(item, Record):
+                    records.append(item)
+                else:
+                    pings.append(item)
             elif kind != "summary":
                 raise ValueError(f"unknown kind {kind!r}")
         except (ValueError, TypeError, KeyError, AttributeError) as error:

@@ -14,6 +14,7 @@ from .timeline import measure
 from .verdict import judge
 
 FORMAT = 1
+PARTS = ("name", "title", "breaks", "partition", "passed", "problems", "lines", "reasons", "started", "faults", "probes", "lanes")
 
 
 class RunError(ValueError):
@@ -69,13 +70,19 @@ def check(data: Any) -> dict[str, Any]:
         raise RunError(f"it is no run of drills in format {FORMAT}")
     try:
         for one in data["drills"]:
+            if missing := [key for key in PARTS if key not in one]:
+                raise RunError(f"one of its drills has no {missing[0]}")
             if not isinstance(one["passed"], bool) or not isinstance(one["name"], str) or not isinstance(one["title"], str):
-                raise RunError("its drills have no verdict")
+                raise RunError("one of its drills has no verdict")
             for line in one["lines"]:
-                if not isinstance(line["measure"], str) or not isinstance(line["value"], int | float | None):
-                    raise RunError("its drills have no numbers")
+                if not isinstance(line["measure"], str) or not all(
+                    isinstance(line[key], int | float | None) for key in ("value", "allowed")
+                ):
+                    raise RunError("one of its drills has no numbers")
         if not isinstance(data["run"], str) or not isinstance(data["cluster"], str) or not isinstance(data["started"], int | float | None):
             raise RunError("it has no name")
+        if not isinstance(data["passed"], bool):
+            raise RunError("it has no verdict")
     except (KeyError, TypeError) as error:
         raise RunError(f"a part of it is missing: {error}") from error
     return data

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
+from .record import FAR
+
 MAX_GAP = 1.0  # seconds; two samples farther apart say nothing about the time between them
 
 
@@ -40,6 +42,10 @@ class Span:
         return self.end - self.start
 
 
+def is_time(at: object) -> bool:
+    return isinstance(at, int | float) and not isinstance(at, bool) and abs(at) < FAR
+
+
 def read(rows: Iterable[object], offsets: Mapping[str, float] | None = None) -> list[Sample]:
     """Rows are [at, host, name, holds]. `offsets` says by how many seconds a host's clock is ahead of the probe's."""
     found = []
@@ -47,7 +53,7 @@ def read(rows: Iterable[object], offsets: Mapping[str, float] | None = None) -> 
         if not isinstance(row, list | tuple) or len(row) != 4:
             raise SampleError(f"a sample is {row!r}, it must be [time, host, name, true or false]")
         at, host, name, holds = row
-        if isinstance(at, bool) or not isinstance(at, int | float) or not isinstance(host, str) or not isinstance(name, str):
+        if not is_time(at) or not isinstance(host, str) or not isinstance(name, str):
             raise SampleError(f"a sample is {row!r}, it must be [time, host, name, true or false]")
         if not isinstance(holds, bool):
             raise SampleError(f"a sample of {host} says {holds!r}, it must say true or false")
