@@ -18,7 +18,7 @@ from ansible_collections.sipha.cluster.plugins.module_utils.drill.report_html im
 from ansible_collections.sipha.cluster.plugins.module_utils.drill.report_run import RunError, check, drill_result, repeated, run
 from ansible_collections.sipha.cluster.plugins.modules import drill_report
 from drill_cases import END, FAULT, START, held, lines, observations, records
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from junk import junk
 
@@ -165,6 +165,7 @@ def test_the_close_up_is_drawn_when_it_helps() -> None:
     assert page.count("Around the fault") == 1
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.floats(-1e4, 1e4), st.floats(0.1, 1e4))
 def test_ticks_are_few_and_inside(low: float, span: float) -> None:
     found = report_svg.ticks(low, low + span)
@@ -220,6 +221,7 @@ def test_the_index_lists_runs_and_their_trend(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith(".")) == []
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(junk("format", 1, [], keys=st.sampled_from(["format", "drills", "run", "cluster", "started"])))
 def test_what_is_no_run_is_refused(value: Any) -> None:
     for candidate in (value, {"format": 1, "drills": value}, {**one_run_once(), "drills": value if isinstance(value, dict) else None}):

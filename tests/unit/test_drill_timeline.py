@@ -10,7 +10,7 @@ from ansible_collections.sipha.cluster.plugins.module_utils.drill.observations i
 from ansible_collections.sipha.cluster.plugins.module_utils.drill.samples import Sample, Span
 from ansible_collections.sipha.cluster.plugins.module_utils.drill.timeline import Measure, measure, runs
 from drill_cases import END, FAULT, START, held, lines, observations, records
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 
@@ -120,6 +120,7 @@ def test_overlaps_and_nobody() -> None:
     assert states.outside(states.overlaps(held_by), [(2.5, 3.5), (4.5, 20)]) == pytest.approx(1.5)
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(1, 9), st.sampled_from("abc")), max_size=8))
 def test_overlap_is_what_counting_says(rows: list[tuple[int, int, str]]) -> None:
     held_by = [Span(start, start + length, who) for start, length, who in rows]

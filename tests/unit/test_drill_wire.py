@@ -53,6 +53,7 @@ def test_messages_are_cut_out_of_a_stream_wherever_it_breaks() -> None:
     assert wire.cut(bytearray(b"x" * 70000)) is None
 
 
+@hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 @given(st.binary(max_size=300) | st.binary(max_size=60).map(lambda tail: ANSWER + tail))
 def test_nothing_that_arrives_raises(data: bytes) -> None:
     message = wire.parse(data)
