@@ -180,8 +180,8 @@ def hear(one: Phone, other: Phone, one_to: tuple[str, int], other_to: tuple[str,
                     packet = key.fileobj.recv(2048)  # type: ignore[union-attr]
                     heard[key.data] = heard[key.data] or packet[:2] == b"\x80\x08"
     if not all(heard.values()):
-        deaf = " and ".join(name for name, hears in heard.items() if not hears)
-        raise StepError(f"no audio through the media relay within {seconds:g} s: the {deaf} hears nothing")
+        deaf = "caller and callee hear" if not any(heard.values()) else f"{'callee' if heard['caller'] else 'caller'} hears"
+        raise StepError(f"no audio through the media relay within {seconds:g} s: the {deaf} nothing")
 
 
 def hang_up(caller: Phone, callee: Phone, dialog: sip.Dialog) -> None:
