@@ -10,7 +10,7 @@ from . import health, mi
 from .agent import Settings
 
 GROUPS = ["sl:", "tm:"]
-REFUSED = tuple(f"{module}:{kind}" for module, kinds in (("sl", "3456"), ("tm", "2346")) for kind in (f"{digit}xx_" for digit in kinds))
+REFUSED = tuple(f"{module}:{kind}" for module, kinds in (("sl", "346"), ("tm", "2346")) for kind in (f"{digit}xx_" for digit in kinds))
 BROKEN = ("sl:5xx_", "tm:5xx_")
 
 

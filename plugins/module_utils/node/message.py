@@ -25,8 +25,8 @@ class Message:
     @classmethod
     def parse(cls, datagram: bytes) -> Message | None:
         """None when it is not SIP."""
-        head, _, body = datagram.decode("utf-8", "replace").partition("\r\n\r\n")
-        first, *lines = head.split("\r\n")
+        head, _, body = datagram.decode("utf-8", "replace").lstrip("\r\n").partition("\r\n\r\n")
+        first, *lines = re.sub(r"\r\n[ \t]+", " ", head).split("\r\n")
         headers = []
         for line in lines:
             name, colon, value = line.partition(":")
@@ -119,21 +119,30 @@ def response(asked: Message, status: int, reason: str, tag: str, contact: str, b
     )
 
 
+def parameters(text: str) -> dict[str, str]:
+    """Those of a challenge, names in lower case. A quoted text stays as it is written, with its backslashes."""
+    return {key.lower(): quoted or bare for key, quoted, bare in re.findall(r'([\w-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,]+))', text)}
+
+
+def answerable(asked: dict[str, str]) -> bool:
+    known = asked.get("algorithm", "MD5").upper() in HASHES
+    return known and "nonce" in asked and "realm" in asked and "auth" in re.split(r"[,\s]+", asked.get("qop", "auth").lower())
+
+
 def authorization(challenge: Message, method: str, uri: str, user: str, password: str) -> str:
-    """Header line with digest credentials for a challenge; "" where it asks for something that this can't do."""
-    name, text = next(
+    """Header line with digest credentials for the first challenge that this can answer; "" where there is none."""
+    name, asked = next(
         (
-            (ours, value)
+            (ours, asked)
             for theirs, ours in (("WWW-Authenticate", "Authorization"), ("Proxy-Authenticate", "Proxy-Authorization"))
             for value in challenge.all(theirs)
-            if value.lower().startswith("digest ")
+            if value.lower().startswith("digest ") and answerable(asked := parameters(value[7:]))
         ),
-        ("", ""),
+        ("", {}),
     )
-    asked = {key.lower(): quoted or bare for key, quoted, bare in re.findall(r'(\w+)=(?:"([^"]*)"|([^\s,]+))', text)}
-    algorithm = asked.get("algorithm", "MD5").upper()
-    if not name or "nonce" not in asked or "realm" not in asked or algorithm not in HASHES:
+    if not name:
         return ""
+    algorithm = asked.get("algorithm", "MD5").upper()
 
     def digest(value: str) -> str:
         return hashlib.new(HASHES[algorithm], value.encode(), usedforsecurity=False).hexdigest()
@@ -151,7 +160,9 @@ def authorization(challenge: Message, method: str, uri: str, user: str, password
 
 
 def audio(sdp: str) -> tuple[str, int]:
-    """Where an SDP wants the audio; ("", 0) where it has none."""
-    address = re.search(r"^c=IN IP4 (\S+)", sdp, re.MULTILINE)
-    port = re.search(r"^m=audio (\d+)", sdp, re.MULTILINE)
-    return (address[1], int(port[1])) if address and port else ("", 0)
+    """Where an SDP wants the audio; ("", 0) where it has none. An address of the audio's own counts more than that of the session."""
+    session, *media = re.split(r"^(?=m=)", sdp, flags=re.MULTILINE)
+    own = next((one for one in media if one.startswith("m=audio ")), "")
+    port = re.match(r"m=audio (\d+)", own)
+    address = next((found for text in (own, session) if (found := re.search(r"^c=IN IP4 ([\d.]+)", text, re.MULTILINE))), None)
+    return (address[1], int(port[1])) if address and port and 0 < int(port[1]) < 65536 else ("", 0)

@@ -9,7 +9,9 @@ has, so that what the proxy does for real phones (received address, media relay)
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import re
 import secrets
 import selectors
 import socket
@@ -21,7 +23,11 @@ from . import message as sip
 from .agent import Settings
 
 BEHIND_NAT = "10.255.255.1"  # nobody has it: answers must come to where the requests came from
-T1 = 0.5  # seconds, RFC 3261
+T1 = 0.5  # seconds, RFC 3261; so are the others
+ANSWER = 5.0  # a step may take
+SAVED = 8.0  # a REGISTER with credentials may take
+HEARD = 3.0  # audio may take
+GIVEN_UP = 2.0  # more for the proxy to say what became of a request that did not get through
 
 
 class StepError(Exception):
@@ -37,6 +43,7 @@ class Phone:
     user: str
     domain: str
     password: str
+    bound: bool = field(init=False, default=False)  # there may be a binding of it
     signalling: socket.socket = field(init=False)
     audio: socket.socket = field(init=False)
 
@@ -110,29 +117,51 @@ class Phone:
     def authenticated(self, method: str, uri: str, dialog: sip.Dialog, extra: str = "", body: str = "") -> str:
         """The request with credentials, after the challenge that it must get first."""
         plain = self.request(method, uri, dialog, extra, body)
-        first = self.ask(plain, 5)
+        first = self.ask(plain, ANSWER)
         wanted = 401 if method == "REGISTER" else 407
-        if method == "INVITE":
+        if method == "INVITE" and first.status >= 300:
             self.send(sip.ack(first, plain))
         if first.status != wanted:
             raise StepError(f"{method} without credentials is answered {first.status} {first.reason}, not {wanted}")
         dialog.cseq += 1
         credentials = sip.authorization(first, method, uri, self.user, self.password)
+        if not credentials:
+            asked = first.header("WWW-Authenticate") or first.header("Proxy-Authenticate") or "nothing"
+            raise StepError(
+                f"{method} is answered {first.status} {first.reason}, which asks for credentials that no phone of this test has: {asked}"
+            )
         return self.request(method, uri, dialog, credentials + extra, body)
 
 
-def ring_and_answer(callee: Phone, call_id: str, seconds: float) -> sip.Message:
-    """Wait for the call, let it ring, answer it; returns the INVITE as it came."""
-    deadline = time.monotonic() + seconds
-    while invite := callee.take(deadline):
-        if invite.method == "INVITE" and invite.header("Call-ID") == call_id:
-            tag = secrets.token_hex(4)
-            callee.send(sip.response(invite, 180, "Ringing", tag, f"<{callee.contact}>"))
-            callee.send(sip.response(invite, 200, "OK", tag, f"<{callee.contact}>", callee.sdp()))
-            return invite
-        if invite.method == "OPTIONS":
-            callee.send(sip.response(invite, 200, "OK", "ping", f"<{callee.contact}>"))
-    raise StepError(f"the call does not reach the phone within {seconds:g} s")
+def arrival(caller: Phone, callee: Phone, request: str, seconds: float) -> sip.Message:
+    """Send a request of the caller, again as RFC 3261 says, until the callee has it; returns it as it came there."""
+    sent = sip.Message.parse(request.encode())
+    assert sent
+    caller.send(request)
+    deadline, pause = time.monotonic() + seconds, T1
+    again: float = time.monotonic() + pause
+    while time.monotonic() < deadline:
+        got = callee.take(min(deadline, again))
+        if got is None:
+            if again < deadline:
+                caller.send(request)
+            pause *= 2
+            again = time.monotonic() + pause
+        elif got.status:
+            continue
+        elif got.method == sent.method and got.header("Call-ID") == sent.header("Call-ID"):
+            return got
+        elif got.method == "OPTIONS":
+            callee.send(sip.response(got, 200, "OK", "ping", f"<{callee.contact}>"))
+    told = ""
+    if sent.method != "ACK":
+        with contextlib.suppress(StepError):
+            answer = caller.final(request, GIVEN_UP)
+            told = f"; the caller gets {answer.status} {answer.reason}"
+            if sent.method == "INVITE" and answer.status >= 300:
+                caller.send(sip.ack(answer, request))
+    what = "call" if sent.method == "INVITE" else sent.method
+    raise StepError(f"the {what} does not reach the phone within {seconds:g} s{told}")
 
 
 def hear(one: Phone, other: Phone, one_to: tuple[str, int], other_to: tuple[str, int], seconds: float) -> None:
@@ -151,8 +180,18 @@ def hear(one: Phone, other: Phone, one_to: tuple[str, int], other_to: tuple[str,
                     packet = key.fileobj.recv(2048)  # type: ignore[union-attr]
                     heard[key.data] = heard[key.data] or packet[:2] == b"\x80\x08"
     if not all(heard.values()):
-        deaf = " and ".join(name for name, hears in heard.items() if not hears)
-        raise StepError(f"no audio through the media relay within {seconds:g} s: the {deaf} hears nothing")
+        deaf = "caller and callee hear" if not any(heard.values()) else f"{'callee' if heard['caller'] else 'caller'} hears"
+        raise StepError(f"no audio through the media relay within {seconds:g} s: the {deaf} nothing")
+
+
+def hang_up(caller: Phone, callee: Phone, dialog: sip.Dialog) -> None:
+    dialog.cseq += 1
+    bye = caller.request("BYE", dialog.target, dialog)
+    got = arrival(caller, callee, bye, ANSWER)
+    callee.send(sip.response(got, 200, "OK", "", f"<{callee.contact}>"))
+    ended = caller.final(bye, ANSWER)
+    if ended.status != 200:
+        raise StepError(f"the phone answers the BYE, and the caller gets {ended.status} {ended.reason}")
 
 
 def call(caller: Phone, callee: Phone, call_id: str, relayed: bool, steps: list[dict[str, object]]) -> None:
@@ -165,75 +204,76 @@ def call(caller: Phone, callee: Phone, call_id: str, relayed: bool, steps: list[
 
     dialog = sip.Dialog(caller.aor, callee.aor, call_id)
     invite = caller.authenticated("INVITE", callee.aor, dialog, "", caller.sdp())
-    caller.send(invite)
-    offer = ring_and_answer(callee, dialog.call_id, 5)
+    offer = arrival(caller, callee, invite, ANSWER)
+    tag = secrets.token_hex(4)
+    callee.send(sip.response(offer, 180, "Ringing", tag, f"<{callee.contact}>"))
+    callee.send(sip.response(offer, 200, "OK", tag, f"<{callee.contact}>", callee.sdp()))
     done("the call reaches the phone")
-    answer = caller.final(invite, 5)
+    answer = caller.final(invite, ANSWER)
     if answer.status != 200:
+        caller.send(sip.ack(answer, invite))
         raise StepError(f"the call is answered by the phone, and the caller gets {answer.status} {answer.reason}")
     dialog.answered(answer)
-    caller.send(caller.request("ACK", dialog.target, dialog))
-    deadline = time.monotonic() + 5
-    while got := callee.take(deadline):
-        if got.method == "ACK" and got.header("Call-ID") == dialog.call_id:
-            break
-    else:
-        raise StepError("the ACK does not reach the phone within 5 s")
-    done("answered")
-    to_callee, to_caller = sip.audio(answer.body), sip.audio(offer.body)
-    if relayed:
-        if BEHIND_NAT in (to_callee[0], to_caller[0]):
-            raise StepError("the SDP names the phone's address behind the NAT: no media relay took the call")
-        hear(caller, callee, to_callee, to_caller, 3)
-        done("audio both ways")
-    dialog.cseq += 1
-    bye = caller.request("BYE", dialog.target, dialog)
-    caller.send(bye)
-    deadline = time.monotonic() + 5
-    while got := callee.take(deadline):
-        if got.method == "BYE" and got.header("Call-ID") == dialog.call_id:
-            callee.send(sip.response(got, 200, "OK", "", f"<{callee.contact}>"))
-            break
-    else:
-        raise StepError("the BYE does not reach the phone within 5 s")
-    ended = caller.final(bye, 5)
-    if ended.status != 200:
-        raise StepError(f"BYE is answered {ended.status} {ended.reason}")
+    try:
+        arrival(caller, callee, caller.request("ACK", dialog.target, dialog), ANSWER)
+        done("answered")
+        if relayed:
+            to_callee, to_caller = sip.audio(answer.body), sip.audio(offer.body)
+            if BEHIND_NAT in (to_callee[0], to_caller[0]):
+                raise StepError("the SDP names the phone's address behind the NAT: no media relay took the call")
+            if not (to_callee[1] and to_caller[1]):
+                raise StepError(f"the SDP that the {'phone' if to_callee[1] else 'caller'} gets names no address for audio")
+            hear(caller, callee, to_callee, to_caller, HEARD)
+            done("audio both ways")
+    except (StepError, OSError):  # it is up, on all proxies, and would be for hours
+        with contextlib.suppress(StepError, OSError):
+            hang_up(caller, callee, dialog)
+        raise
+    hang_up(caller, callee, dialog)
     done("ended")
 
 
 def register(phone: Phone, dialog: sip.Dialog, expires: int) -> None:
+    """With `expires` 0 the binding is taken back."""
     dialog.cseq += 1
-    registrar = f"sip:{phone.domain}"
-    answer = phone.ask(phone.authenticated("REGISTER", registrar, dialog, f"Expires: {expires}\r\n"), 8)
+    request = phone.authenticated("REGISTER", f"sip:{phone.domain}", dialog, f"Expires: {expires}\r\n")
+    phone.bound = True  # when it is refused, it is known to be not
+    answer = phone.ask(request, SAVED)
     if answer.status != 200:
-        raise StepError(f"REGISTER is answered {answer.status} {answer.reason}")
-    if (phone.contact in answer.header("Contact")) != (expires > 0):
+        phone.bound = expires == 0
+        raise StepError(f"REGISTER with credentials is answered {answer.status} {answer.reason}")
+    there = re.search(re.escape(phone.contact) + r"(?!\d)", answer.header("Contact")) is not None
+    if there != (expires > 0):
         raise StepError(f"REGISTER is answered 200, and its bindings are: {answer.header('Contact') or 'none'}")
 
 
 def run(own: str, server: tuple[str, int], user: str, domain: str, password: str, relayed: bool) -> dict[str, object]:
-    """All of it. `failed` is "" when it worked; the binding is taken back in any case."""
+    """All of it. `failed` is "" when it worked; the call is ended and the binding taken back in any case."""
     steps: list[dict[str, object]] = []
-    phone, caller = (Phone(own, server, user, domain, password) for _ in range(2))
     call_id = f"selftest-{secrets.token_hex(8)}@{own}"
-    binding = sip.Dialog(phone.aor, phone.aor, f"selftest-{secrets.token_hex(8)}@{own}")
     failed = ""
-    try:
-        started = time.monotonic()
-        register(phone, binding, 60)
-        steps.append({"step": "registered", "seconds": round(time.monotonic() - started, 3)})
+
+    def said(error: Exception) -> str:
+        return str(error) if isinstance(error, StepError) else f"{own} to {server[0]}:{server[1]}: {error}"
+
+    with contextlib.ExitStack() as stack:
         try:
+            phone, caller = (stack.enter_context(contextlib.closing(Phone(own, server, user, domain, password))) for _ in range(2))
+        except OSError as error:
+            return {"failed": said(error), "call_id": call_id, "steps": steps}
+        binding = sip.Dialog(phone.aor, phone.aor, f"selftest-{secrets.token_hex(8)}@{own}")
+        try:
+            started = time.monotonic()
+            register(phone, binding, 60)
+            steps.append({"step": "registered", "seconds": round(time.monotonic() - started, 3)})
             call(caller, phone, call_id, relayed, steps)
-        finally:
-            register(phone, binding, 0)
-    except StepError as error:
-        failed = str(error)
-    except OSError as error:
-        failed = f"{server[0]}:{server[1]}: {error}"
-    finally:
-        phone.close()
-        caller.close()
+        except (StepError, OSError) as error:
+            failed = said(error)
+        if phone.bound:
+            try:
+                register(phone, binding, 0)
+            except (StepError, OSError) as error:  # what went wrong first is what people want to know
+                failed = failed or f"the phone's binding can't be taken back: {said(error)}"
     return {"failed": failed, "call_id": call_id, "steps": steps}
 
 

@@ -136,7 +136,11 @@ def _changed(action: str, result: Mapping[str, Any]) -> dict[str, Any]:
         return {"actions": [str(action) for action in result.get("actions") or []]}
     if name == "sip_data":
         return {"counts": dict(result.get("counts") or {})}
-    if name == "opensips_release" and arguments.get("state") == "installed" and (result.get("id") != result.get("active") or result.get("repaired")):
+    if (
+        name == "opensips_release"
+        and arguments.get("state") == "installed"
+        and (result.get("id") != result.get("active") or result.get("repaired"))
+    ):
         return {"files": [_file(f"{arguments.get('root') or '/etc/opensips'}/opensips.cfg", [])]}
     if name == "opensips_mi":
         return {"command": str(arguments.get("command") or "")}
