@@ -43,6 +43,10 @@ CASES: dict[str, tuple[Edit, Edit]] = {
         ("    if (!t_relay())", "    if ($rc < 0) route(RELAY);\n    if (!t_relay())"),
         ('t_reply(480, "Unavailable")', 't_on_failure("FAILED")'),
     ),
+    "SCRIPT027": (
+        ("    if (!t_relay())", "    route(RELAY);\n    if (!t_relay())"),
+        ("    if (!t_relay())", "    if ($rc < 0) route(RELAY);\n    if (!t_relay())"),
+    ),
     "SCRIPT024": (("    exit;\n}", '    exit;\n    send_reply(200, "OK");\n}'), ("    exit;\n}", "    exit;;\n}")),
     "SCRIPT025": ((FOUND, "if ($rU == NULL) break; " + FOUND), (FOUND, "while ($rc < 0) { if ($rU == NULL) break; } " + FOUND)),
     "SCRIPT026": (

@@ -115,7 +115,8 @@ def test_rollback_goes_back_and_forth(lab: Lab) -> None:
     assert (code, releases(lab)) == (0, second), output[-3000:]
     code, output = run_playbook("rollback_script", "-e", "release=00000000")
     assert code != 0
-    assert f"{lab.proxies[0]} has no script '00000000' to go back to. There are: {name} (in service)" in words(output)
+    assert f"{lab.proxies[0]} has no script '00000000' to go back to. There are: " in words(output)
+    assert f"{name} (in service)" in words(output)
     assert releases(lab) == second
 
 
@@ -128,13 +129,19 @@ BROKEN = {
         {"opensips_extra_modules": 'modparam("tm", "no_such", 1)'},
         "would not work, and what runs there stays as it is. SCRIPT",
     ),
-    "route loop": ({"opensips_extra_routes": "route[MINE] {\n\troute(MINE);\n}\n", **HOOK}, "does not do what phones need: "),
+    "route loop": (
+        {"opensips_extra_routes": "route[MINE] {\n\troute(MINE);\n}\n", **HOOK},
+        "would not work, and what runs there stays as it is. SCRIPT027",
+    ),
     "missing column": (
         {"opensips_extra_modules": 'modparam("acc", "extra_fields", "db: nowhere")'},
         "carries calls and does not account them: 0 rows in table acc",
     ),
-    "port taken": ({"opensips_extra_modules": "socket=udp:127.0.0.1:7999"}, "can't serve 30 s after its start: sip: OPTIONS to"),
-    "database password": ({"sipha_secret_db_engine": "not-the-password-of-it"}, "can't serve 30 s after its start: sip: OPTIONS to"),
+    "port taken": ({"opensips_extra_modules": "socket=udp:127.0.0.1:7999"}, "on 127.0.0.1: Address already in use"),
+    "database password": (
+        {"sipha_secret_db_engine": "not-the-password-of-it"},
+        "does not serve after its start: it does not start. It says:",
+    ),
     "answers 500": (
         {"opensips_extra_routes": 'route[MINE] {\n\tsend_reply(500, "No");\n\texit;\n}\n', "opensips_hooks": {"request": "MINE"}},
         "does not do what phones need: REGISTER without credentials is answered 500 No, not 401.",

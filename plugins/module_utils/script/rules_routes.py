@@ -104,20 +104,36 @@ def routes_once(judged: Judged) -> Iterator[Problem]:
 @rule("SCRIPT023", "warning", "routes that call each other in a circle")
 def no_circles(judged: Judged) -> Iterator[Problem]:
     """The engine gives up a request that is 100 routes deep; until then it does the same work again and again."""
+    always = {frozenset(circle) for _line, circle in _circles(judged, always=True)}
+    for line, circle in _circles(judged):
+        if frozenset(circle) not in always:
+            yield line, f"routes call each other in a circle: {' -> '.join([*circle, circle[0]])}", "Use a while loop, or break it"
+
+
+@rule("SCRIPT027", "error", "routes that call each other in a circle without a condition")
+def no_endless_circles(judged: Judged) -> Iterator[Problem]:
+    """No request gets out of it: the engine gives each up 100 routes deep, and goes on behind the call as if nothing had been."""
+    for line, circle in _circles(judged, always=True):
+        yield line, f"routes call each other for ever: {' -> '.join([*circle, circle[0]])}", "Break the circle"
+
+
+def _circles(judged: Judged, always: bool = False) -> Iterator[tuple[int, list[str]]]:
+    """Each circle once, with the line of its first route; `always`: only of calls that no condition stands in front of."""
     calls: dict[str, list[str]] = {}
     lines: dict[str, int] = {}
     for block, nodes in judged.by_block:
         if block.kind == "route":
             lines.setdefault(block.name, block.line)
+            found = block.body if always else nodes
             calls.setdefault(block.name, []).extend(
-                node.target for node in nodes if isinstance(node, ast.RouteCall) and isinstance(node.target, str)
+                node.target for node in found if isinstance(node, ast.RouteCall) and isinstance(node.target, str)
             )
     reported: set[frozenset[str]] = set()
     for start in sorted(calls, key=lambda name: lines[name]):
         circle = _circle(start, calls)
         if circle and frozenset(circle) not in reported:
             reported.add(frozenset(circle))
-            yield lines[start], f"routes call each other in a circle: {' -> '.join([*circle, circle[0]])}", "Use a while loop, or break it"
+            yield lines[start], circle
 
 
 def _circle(start: str, calls: dict[str, list[str]]) -> list[str]:
@@ -175,4 +191,4 @@ def breaks_have_loops(judged: Judged) -> Iterator[Problem]:
             yield node.line, "break stands outside of a loop or switch", "Use exit or return"
 
 
-RULES = (routes_exist, routes_are_used, routes_once, no_circles, everything_is_reached, breaks_have_loops)
+RULES = (routes_exist, routes_are_used, routes_once, no_circles, no_endless_circles, everything_is_reached, breaks_have_loops)
