@@ -1,4 +1,4 @@
-"""OpenSIPS goes to another release series and back, proxy by proxy, on one database, and nothing is lost; an engine that fails goes again."""
+"""OpenSIPS goes to another release series and back, proxy by proxy, and nothing is lost; an engine that fails goes again."""
 
 from __future__ import annotations
 
