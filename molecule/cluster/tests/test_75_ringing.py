@@ -99,7 +99,7 @@ def test_without_the_vip_on_the_loopback_they_are_lost(lab: Lab, bob: Phone, mov
 
 def test_all_proxies_are_restarted_and_no_ringing_call_is_lost(lab: Lab, bob: Phone) -> None:
     """restart_proxies.yml: the standby, then the holder, which hands the VIP over and lets its calls be answered before it restarts."""
-    calls, rate = 240, 5
+    calls, rate = 300, 5
     lab.settled()
     began = engines(lab)
     with bob.waits("answer_late", hold=RINGS, seconds=150) as at_bob:
