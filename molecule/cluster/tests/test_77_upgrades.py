@@ -66,7 +66,8 @@ def test_routes_are_reloaded_under_load_and_nothing_moves(lab: Lab, bob: Phone) 
         code, output = upgrade(ROUTES)
         still = under.still_on()
     assert code == 0, output[-3000:]
-    assert "routes only: reload possible route[MINE] is new route[NEW_REQUEST] changed way: routes are reloaded in place" in output
+    way = "routes only: reload possible route[MINE] is new route[NEW_REQUEST] changed way: routes are reloaded in place"
+    assert output.count(way) == len(lab.proxies), output[output.find("(standby): ") :][:2000]
     assert still, "the upgrade took longer than the load"
     assert under.result == under.expected
     assert (lab.holders(), engines(lab)) == ([holder], began)
