@@ -9,8 +9,8 @@ short_description: Break one thing on a host on purpose, with a switch that heal
 version_added: 0.1.0
 description:
   - Injects a fault for a failover drill on the host that it runs on, looks whether it is really there, and heals it.
-  - Before anything is broken a transient timer of systemd (C(sipha-heal-NAME.timer)) is armed on the host and seen armed. After O(seconds) it
-    heals the fault without the controller, the network or the disk, and tries again every 3 seconds until it could.
+  - Before anything is broken a transient timer of systemd (C(sipha-heal-NAME.timer)) is armed on the host and seen armed. After O(seconds)
+    it heals the fault without the controller, the network or the disk, and tries again every 3 seconds until it could.
   - State and healer are in C(/run/sipha-faults), which is memory.
   - The same fault again, while it is there, changes nothing and does not set its switch anew. Another one of the same O(name) is refused.
   - When the fault cuts the connection that Ansible uses, run the task with C(async) and C(poll=0), and read the result when it is healed.

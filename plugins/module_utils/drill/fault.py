@@ -133,8 +133,8 @@ def load(given: Mapping[str, Any]) -> Settings:
     if extra := sorted(set(values) - known):
         raise FaultError(f"{kind} has no use for {extra[0]}; it takes {', '.join(sorted(known))}")
     lists = {one.name for one in fields(Settings) if str(one.type).startswith("tuple")}
-    made = Settings(**{key: tuple(value) if key in lists else value for key, value in values.items()})
-    return _checked(made)
+    made: dict[str, Any] = {key: tuple(value) if key in lists else value for key, value in values.items()}
+    return _checked(Settings(**made))
 
 
 def _checked(given: Settings) -> Settings:
@@ -152,7 +152,8 @@ def _checked(given: Settings) -> Settings:
     values["gateway"] = address("gateway", given.gateway) if given.gateway else ""
     CHECKS.get(given.kind, lambda one: None)(given)
     lists = ("units", "addresses", "skip_addresses", "peers", "protocols", "ports")
-    return Settings(**{**values, **{key: tuple(values[key]) for key in lists}})
+    made: dict[str, Any] = {**values, **{key: tuple(values[key]) for key in lists}}
+    return Settings(**made)
 
 
 def _flapping(given: Settings) -> None:

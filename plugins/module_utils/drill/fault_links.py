@@ -39,9 +39,9 @@ def routes(link: str, skip: tuple[str, ...], host: Host) -> list[list[str]]:
     for family in ("-4", "-6"):
         for row in host.rows("ip", "-j", family, "route", "show", "table", "all"):
             mine = row.get("dev") == link or any(hop.get("dev") == link for hop in row.get("nexthops", []))
-            if mine and row.get("type") not in SPECIAL and str(row.get("protocol")) not in NOT_OURS:
-                if row.get("prefsrc") not in skip and "expires" not in row:
-                    found.append((_via(row), [family, *route(row)]))
+            foreign = str(row.get("protocol")) in NOT_OURS or "expires" in row or row.get("prefsrc") in skip
+            if mine and not foreign and row.get("type") not in SPECIAL:
+                found.append((_via(row), [family, *route(row)]))
     return [words for _, words in sorted(found, key=lambda one: one[0])]
 
 

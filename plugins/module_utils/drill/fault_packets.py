@@ -47,11 +47,8 @@ def netdev(name: str, devices: Sequence[str], rules: Rules) -> str:
 
 def inet(name: str, devices: Sequence[str], rules: Rules) -> str:
     """Before connection tracking and address translation, both for this host and for what it forwards."""
-    chains = (
-        ("in", "prerouting", "iifname", rules[0]),
-        ("out", "output", "oifname", rules[1]),
-        ("through", "forward", "oifname", rules[1]),
-    )
+    come, go = rules
+    chains = (("in", "prerouting", "iifname", come), ("out", "output", "oifname", go), ("through", "forward", "oifname", go))
     lines = [f"table inet {table(name)} {{"]
     for chain, hook, match, drops in chains:
         lines.append(f"  chain {chain} {{ type filter hook {hook} priority -350; policy accept;")
@@ -140,7 +137,7 @@ def _hardware(address: str, device: str, host: Host) -> str:
 
 
 def gateway_gone(given: Settings, host: Host) -> Plan:
-    """All that comes from it or by it, and all that is sent to it or over it; ARP too, so that the health agent's pings fail as they would."""
+    """All that comes from it or by it, and all that is sent to it or over it; the health agent's pings of it are lost, ARP too."""
     address, device = _gateway(given, host)
     mac = _hardware(address, device, host)
     family = "ip6" if ":" in address else "ip"

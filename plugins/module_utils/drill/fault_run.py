@@ -125,9 +125,7 @@ class Faults:
                 self.host.need(*command)
             seen = self._wait(kind.there, plan.facts, CONFIRM)
             if self._file(given.name, "healed").exists():
-                raise FaultError(
-                    f"injecting took longer than seconds ({given.seconds:g}), the switch has healed it meanwhile: set it higher"
-                )
+                raise FaultError(f"injecting took longer than seconds ({given.seconds:g}), the switch has healed it: set it higher")
         except FaultError as error:
             try:
                 self._heal(given.name, state, again=True)

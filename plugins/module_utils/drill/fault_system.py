@@ -20,15 +20,13 @@ def _refuse(given: Settings, host: Host) -> int:
     disk = host.disk(given.directory)
     if disk.kind.startswith("overlay"):
         raise FaultError(
-            f"directory {given.directory} is on an overlay, the disk of the machine that runs this container: give it a file system of its own"
+            f"directory {given.directory} is on an overlay, which is the disk of the machine below this container: mount another one there"
         )
     if disk.device == host.disk("/run").device:
         raise FaultError(f"directory {given.directory} is on the file system of /run, which healing needs")
     if disk.device in {host.disk(place).device for place in SYSTEM}:
         if not given.allow_root:
-            raise FaultError(
-                f"directory {given.directory} is on a file system of the system itself: set allow_root to true if that is meant"
-            )
+            raise FaultError(f"directory {given.directory} is on a file system of the system itself: set allow_root to true if you mean it")
         if given.leave < ROOT_KEEPS:
             raise FaultError(f"leave is {given.leave} MB, set it to at least {ROOT_KEEPS} on a file system of the system itself")
     size = disk.free - given.leave * MEGABYTE
