@@ -88,7 +88,8 @@ def lost_addresses(row: dict[str, Any], asked: tuple[str, ...], skip: tuple[str,
             words += ["broadcast", str(info["broadcast"])]
         if info.get("label") not in (None, row["ifname"]):
             words += ["label", str(info["label"])]
-        found.append([*words, "nodad"] if info.get("nodad") else words)
+        words += ["nodad"] if info.get("nodad") else []
+        found.append([*words, "preferred_lft", "0"] if info.get("deprecated") else words)
     return found
 
 

@@ -124,15 +124,19 @@ class Faults:
             for command in plan.inject:
                 self.host.need(*command)
             seen = self._wait(kind.there, plan.facts, CONFIRM)
-            if self._file(given.name, "healed").exists():
-                raise FaultError(f"injecting took longer than seconds ({given.seconds:g}), the switch has healed it: set it higher")
+            if self._late(given.name):
+                raise FaultError("it may be there in part only")
         except FaultError as error:
+            late = f"seconds ({given.seconds:g}) is too short, the switch healed it before it was injected; " if self._late(given.name) else ""
             try:
                 self._heal(given.name, state, again=True)
             except FaultError as worse:
-                raise FaultError(f"{given.kind} was not injected: {error}; and {worse}") from None
-            raise FaultError(f"{given.kind} was not injected, and what was done is healed: {error}") from None
+                raise FaultError(f"{given.kind} was not injected: {late}{error}; and {worse}") from None
+            raise FaultError(f"{given.kind} was not injected, and what was done is healed: {late}{error}") from None
         return True, self._save({**state, "confirmed": seen.good, "evidence": seen.text})
+
+    def _late(self, name: str) -> bool:
+        return self._file(name, "healed").exists()
 
     def _arm(self, given: Settings, plan: Plan, state: State) -> None:
         """All files first, then the timer, then a look whether it runs."""
