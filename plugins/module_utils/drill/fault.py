@@ -13,8 +13,8 @@ from dataclasses import asdict, dataclass, fields
 from difflib import get_close_matches
 from typing import Any
 
-NAME = re.compile(r"[a-z][a-z0-9_]{0,31}$")
-UNIT = re.compile(r"[A-Za-z0-9:_.\\@-]{1,200}$")
+NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
+UNIT = re.compile(r"[A-Za-z0-9:_.\\@-]{1,200}")
 LONGEST = 3600  # seconds that a fault may last before its host heals it by itself
 PROTOCOLS = {"icmp": 1, "tcp": 6, "udp": 17, "esp": 50, "icmpv6": 58, "vrrp": 112, "sctp": 132}
 # Each fault's options: those that it must be given, and those that it may be given.
@@ -75,7 +75,7 @@ def _close(name: str, known: Sequence[str]) -> str:
 
 
 def check_name(name: str) -> str:
-    if not NAME.match(name):
+    if not NAME.fullmatch(name):
         raise FaultError(f"name is {name!r}, set it to 1 to 32 lower-case letters, digits and underscores, beginning with a letter")
     return name
 
@@ -113,7 +113,7 @@ def protocol(text: str) -> str:
 def unit(text: str) -> str:
     """With .service, and none without which nothing could heal."""
     name = text if text.endswith(".service") else f"{text}.service"
-    if not UNIT.match(text) or text.startswith("-"):
+    if not UNIT.fullmatch(text) or text.startswith("-"):
         raise FaultError(f"units has {text!r}, which is no name of a unit")
     if name.startswith(("systemd-", "dbus", "sipha-heal-", "sipha-fault-")):
         raise FaultError(f"units has {text}, without which this host could not heal itself")

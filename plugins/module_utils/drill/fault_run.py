@@ -67,7 +67,7 @@ class Faults:
         return {**state, "armed": unit if self.host.active(unit) else ""}
 
     def listed(self) -> list[State]:
-        names = sorted(path.stem for path in self.directory.glob("*.json") if NAME.match(path.stem))
+        names = sorted(path.stem for path in self.directory.glob("*.json") if NAME.fullmatch(path.stem))
         return [state for state in map(self.state, names) if state]
 
     @contextmanager
@@ -127,7 +127,7 @@ class Faults:
             if self._late(given.name):
                 raise FaultError("it may be there in part only")
         except FaultError as error:
-            late = f"seconds ({given.seconds:g}) is too short, the switch healed it before it was injected; " if self._late(given.name) else ""
+            late = f"seconds ({given.seconds:g}) is too short, the switch has healed it already; " if self._late(given.name) else ""
             try:
                 self._heal(given.name, state, again=True)
             except FaultError as worse:
