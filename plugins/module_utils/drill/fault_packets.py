@@ -15,7 +15,7 @@ from .fault_host import Host
 from .fault_links import links
 from .fault_plan import Facts, Kind, Plan, Verdict, line, path
 
-INET = "as of an error: this kernel has no egress hook, so senders on this host are told that they may not send"
+INET = "this kernel has no egress hook, so senders on this host are told that they may not send"
 Rules = tuple[list[str], list[str]]  # what is dropped of what comes, and of what goes
 
 
@@ -160,7 +160,7 @@ def dropped_there(facts: Facts, host: Host) -> Verdict:
     what = f"nftables table {facts['family']} {facts['table']}"
     if not _table_there(facts, host):
         return Verdict(False, f"{what} is not there")
-    return Verdict(True, f"{what} is there" + (f", {INET}" if facts["family"] == "inet" else ""))
+    return Verdict(True, f"{what} is there" + (f"; {INET}" if facts["family"] == "inet" else ""))
 
 
 def dropped_whole(facts: Facts, host: Host) -> Verdict:
