@@ -34,9 +34,9 @@ class Running(Fake):
         if done.code:
             return done
         if text.startswith("systemd-run") and "--on-active" in text:
-            self.units[TIMER] = {}
+            self.units[text.partition("--unit=")[2].split()[0] + ".timer"] = {}
         elif text.startswith("systemctl stop sipha-heal"):
-            self.units.pop(TIMER, None)
+            self.units.pop(command[2], None)
         elif text.startswith("systemctl kill --signal=STOP"):
             self.set_all("T")
         elif text.startswith("/bin/sh"):
@@ -123,7 +123,7 @@ def test_healed_once_and_then_left_alone(faults: Faults, host: Running) -> None:
     assert faults.heal("drill")[0] is False
     assert [text for text in host.told if text.startswith("/bin/sh")] == runs
     assert faults.heal("never_there") == (False, {"name": "never_there"})
-    with pytest.raises(FaultError, match="name is '../x'"):
+    with pytest.raises(FaultError, match=r"name is '\.\./x'"):
         faults.heal("../x")
 
 
@@ -225,7 +225,7 @@ def test_all_are_listed(faults: Faults, host: Running) -> None:
     faults.inject(settings())
     host.set_all("S")
     faults.inject(settings(name="other"))
-    assert [(state["name"], state["armed"]) for state in faults.listed()] == [("drill", TIMER), ("other", "")]
+    assert [(state["name"], state["armed"]) for state in faults.listed()] == [("drill", TIMER), ("other", "sipha-heal-other.timer")]
 
 
 # The healer itself, by a real shell
