@@ -94,6 +94,8 @@ def test_the_gateway_is_lost_with_all_that_goes_over_it() -> None:
     assert "ping -c 1 -W 1 -I eth1 198.18.20.1" in host.told
     host.answers["ip -j route get 10.9.0.1"] = '[{"dst": "10.9.0.1", "gateway": "198.18.20.1", "dev": "eth1"}]'
     assert refused("gateway_gone", host, gateway="10.9.0.1") == "gateway is 10.9.0.1, which is no neighbour of this host"
+    host.answers["ip -j route get 198.18.10.11"] = '[{"type": "local", "dst": "198.18.10.11", "dev": "lo"}]'
+    assert refused("gateway_gone", host, gateway="198.18.10.11") == "gateway is 198.18.10.11, which is no neighbour of this host"
     assert "this host has no default route: set gateway" in refused("gateway_gone", Fake(answers={"ip -j -4 route show default": "[]"}))
 
 
