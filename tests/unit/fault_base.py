@@ -30,7 +30,7 @@ PUBLIC = link(
     {"family": "inet6", "local": "fe80::1", "prefixlen": 64, "scope": "link"},
 )
 CORE = link("eth1", inet("198.18.20.11", 24, label="eth1"))
-ROUTES_4 = [
+ROUTES_4: list[dict[str, Any]] = [
     {"dst": "default", "gateway": "198.18.10.1", "dev": "eth0", "flags": []},
     {"dst": "10.0.0.0/8", "dev": "eth0", "scope": "link", "table": "77", "flags": ["onlink"]},
     {"dst": "10.9.0.0/16", "gateway": "198.18.20.1", "dev": "eth1", "metric": 50, "metrics": [{"mtu": 1400}], "flags": []},
@@ -40,7 +40,10 @@ ROUTES_4 = [
     {"dst": "10.7.0.0/16", "flags": [], "nexthops": [{"gateway": "198.18.10.2", "dev": "eth0", "weight": 1, "flags": []}]},
     {"dst": "10.6.0.0/16", "dev": "eth0", "prefsrc": "198.18.10.10", "flags": []},
 ]
-ROUTES_6 = [{"dst": "default", "gateway": "fe80::99", "dev": "eth0", "metric": 1024, "pref": "medium", "flags": []}]
+ROUTES_6 = [
+    {"dst": "default", "gateway": "fe80::99", "dev": "eth0", "metric": 1024, "pref": "medium", "flags": []},
+    {"dst": "2001:db8:5::/64", "gateway": "fe80::99", "dev": "eth0", "metric": 1024, "expires": 1700, "flags": []},
+]
 
 
 @dataclass
