@@ -77,15 +77,18 @@ def test_a_frozen_unit_thaws_by_itself(lab: Lab, relay: str) -> None:
 
 def test_a_link_comes_back_with_all_its_routes(lab: Lab, relay: str) -> None:
     host, address = lab.host(relay), lab.address(relay, "public")
-    before = host.check("ip route show table all"), host.check("ip -o address show")
+
+    def look() -> list[list[str]]:
+        return [sorted(host.check(command).splitlines()) for command in ("ip route show table all", "ip -o address show")]
+
+    before = look()
     good, seen = fault(lab, relay, kind="link_down", addresses=[address], seconds=30)
     assert good, seen
     assert seen["confirmed"]
     assert lab.host("probe").run(f"ping -c 1 -W 1 {address}")[0] != 0
     good, seen = fault(lab, relay, state="healed")
     assert (good, seen["changed"], seen["whole"], seen["healed_by"]) == (True, True, True, "module")
-    after = host.check("ip route show table all"), host.check("ip -o address show")
-    assert [sorted(text.splitlines()) for text in after] == [sorted(text.splitlines()) for text in before]
+    until(look, lambda seen: seen == before, 5, "the routes and addresses of before (the kernel's own IPv6 ones take a moment)")
     until(lambda: lab.host("probe").run(f"ping -c 1 -W 1 {address}")[0], lambda code: code == 0, 10, f"an answer of {relay}")
 
 
