@@ -223,6 +223,25 @@ def test_only_the_standby_changes_and_no_vip_moves() -> None:
     assert made.steps[0].clients.startswith("nothing")
 
 
+def test_routes_alone_are_reloaded_and_no_vip_moves() -> None:
+    takes = [event(host, action="sipha.cluster.opensips_mi", command="reload_routes") for host in ("sip2", "sip1")]
+    made = plan(*LIVE, file("sip1"), file("sip2"), *SORTED, *takes)
+    assert steps(made) == ["sip2 opensips is reloaded", "sip1 opensips is reloaded"]
+    assert [vip.moves for vip in made.vips] == [()]
+
+
+def test_another_command_to_the_engine_is_no_reload_of_routes() -> None:
+    made = plan(*LIVE, file("sip1"), *SORTED, event("sip1", action="sipha.cluster.opensips_mi", command="ds_reload"))
+    assert "sip1 opensips restarts" in steps(made)
+
+
+def test_a_staged_script_counts_as_a_changed_file() -> None:
+    result = {"id": "1" * 12, "active": "2" * 12, "changed": True, "invocation": {"module_args": {"state": "installed"}}}
+    kept = extract("sipha.cluster.opensips_release", "changed", result)
+    assert kept[0]["found"]["files"] == [{"path": SCRIPT, "content": True}]
+    assert "files" not in extract("sipha.cluster.opensips_release", "changed", result | {"active": "1" * 12})[0]["found"]
+
+
 def test_a_dispatcher_restarts_before_the_engine_beside_it() -> None:
     certificate = file("sip2", "/etc/sipha/media-dispatcher/tls/dispatcher.crt")
     made = plan(*LIVE, watch("sip2", "mediaproxy-dispatcher.service"), certificate, file("sip2"), *SORTED)

@@ -65,7 +65,7 @@ def test_database_for_cluster_members_only(lab: Lab) -> None:
 )
 def test_secrets_are_not_world_readable(lab: Lab, group: str, path: str) -> None:
     for name in getattr(lab, group):
-        mode = lab.host(name).check(f"stat --format=%a {path}").strip()
+        mode = lab.host(name).check(f"stat --dereference --format=%a {path}").strip()
         assert mode in ("600", "640"), f"{name}: {path} has mode {mode}"
 
 

@@ -104,8 +104,9 @@ def test_site_from_the_installed_collection_changes_nothing_and_moves_no_vip(lab
 def test_plan_says_what_site_would_do_and_touches_nothing(lab: Lab) -> None:
     """A changed script: the standby restarts, the holder gives its VIP away and restarts."""
     holder, standby = lab.settled(), lab.standby()
-    before = {name: lab.host(name).check("stat --format=%Y%Z /etc/opensips/opensips.cfg") for name in lab.proxies}
-    code, output = playbook("playbooks/plan.yml", ROOT, "-e", "opensips_max_forwards=60", ANSIBLE_CONFIG=str(ROOT / "ansible.cfg"))
+    look = "stat --format=%Y%Z /etc/opensips/current /etc/opensips/releases /etc/opensips/current/opensips.cfg"
+    before = {name: lab.host(name).check(look) for name in lab.proxies}
+    code, output = playbook("playbooks/plan.yml", ROOT, "-e", "opensips_default_expires=601", ANSIBLE_CONFIG=str(ROOT / "ansible.cfg"))
     assert code == 0, output[-4000:]
     lines = [line.strip() for line in output.splitlines()]
     assert "site.yml would change 2 of 7 hosts. Nothing was changed by looking." in lines
@@ -116,7 +117,7 @@ def test_plan_says_what_site_would_do_and_touches_nothing(lab: Lab) -> None:
         f"3. {holder}: opensips restarts (/etc/opensips/opensips.cfg)",
     ]
     assert f"VIPs that move: main ({lab.vip}) from {holder} to {standby}." in lines
-    assert {name: lab.host(name).check("stat --format=%Y%Z /etc/opensips/opensips.cfg") for name in lab.proxies} == before
+    assert {name: lab.host(name).check(look) for name in lab.proxies} == before
     assert lab.holders() == [holder]
 
 

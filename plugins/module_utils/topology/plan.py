@@ -17,7 +17,7 @@ from .recorded import SERVERS, SERVICES, short
 CONTROLLER = "the controller"
 RELAY_PACKAGES = {"mediaproxy": "mediaproxy-relay", "rtpengine": "rtpengine-daemon"}
 # Written and removed again by the run itself.
-TRANSIENT = ("/etc/sipha/maintenance",)
+TRANSIENT = ("/etc/sipha/maintenance", "/run/opensips/reloaded")
 
 # Which play restarts a marked service, one host at a time: the prefix of the groups that the run sorts hosts into (group_by).
 PROXY, RELAY, DATABASE = "sipha_restart_", "sipha_relay_", "sipha_galera_"
@@ -34,6 +34,7 @@ ASKED_FOR = "asked for, with restart_all"
 VERBS = {"restart": "restarts", "reload": "is reloaded", "start": "starts", "stop": "stops", "data": "reads its tables anew"}
 STATES = {"restarted": "restart", "reloaded": "reload", "started": "start", "stopped": "stop"}
 Needs = dict[str, tuple[str, ...]]  # service that must restart -> why
+RELOAD_ROUTES = "reload_routes"  # the command that the run uses where only routes of the script differ
 
 
 @dataclass(frozen=True)
@@ -254,6 +255,8 @@ def _inline(event: Mapping[str, Any], host: str) -> Step | None:
     found, action = event.get("found") or {}, short(str(event["action"]))
     if event["status"] != "changed":
         return None
+    if action == "opensips_mi" and found.get("command") == RELOAD_ROUTES:
+        return None  # in the place of a restart, and shown there
     if action == "opensips_mi":
         return Step(host, "opensips", "data", _effect("opensips", "data"), play=str(event["play"]))
     if action not in SERVICES or not found.get("unit"):
@@ -279,6 +282,7 @@ class _Host:
     anchors: dict[str, int] = field(default_factory=dict)  # prefix of a group -> when the run sorted the host into it
     sorted: dict[str, str] = field(default_factory=dict)  # and which
     addresses: set[str] = field(default_factory=set)
+    reloads: bool = False  # the engine takes its new routes without a restart
 
     def restarts(self) -> Needs:
         """Service -> why."""
@@ -305,15 +309,16 @@ def _holders(topology: Topology, hosts: Mapping[str, _Host]) -> dict[str, str]:
 
 
 def _proxy_steps(
-    topology: Topology, needs: Mapping[str, Mapping[str, tuple[str, ...]]], holds: dict[str, str], able: set[str]
+    topology: Topology, needs: Mapping[str, Mapping[str, tuple[str, ...]]], holds: dict[str, str], able: set[str], reloads: set[str]
 ) -> list[Step]:
     """As restart_proxies.yml: standbys by name, then holders, each of which gives its VIPs away first. `holds` is kept up to date.
 
-    One VIP stays where it is then; several go back to who held them, when all proxies take part."""
+    A proxy that only reloads its routes keeps its VIPs. One VIP stays where it is then; several go back to who held them, when all proxies
+    take part."""
     steps: list[Step] = []
     before, holding = dict(holds), set(holds.values())
     for host in sorted(needs, key=lambda name: (name in holding, name)):
-        if host in holding:  # as the run has sorted them, whoever holds it by now
+        if host in holding and host not in reloads:  # as the run has sorted them, whoever holds it by now
             for vip in topology.vips:
                 if holds[vip.name] != host:
                     continue
@@ -325,8 +330,9 @@ def _proxy_steps(
                 holds[vip.name] = target or host
         for service in RESTARTED_BY:
             if service in needs[host]:
-                steps.append(Step(host, service, "restart", _effect(service, "restart"), needs[host][service], True))
-    if len(topology.vips) > 1 and holding & set(needs) and able >= set(topology.names("proxies")):
+                how = "reload" if service == "opensips" and host in reloads else "restart"
+                steps.append(Step(host, service, how, _effect(service, how), needs[host][service], True))
+    if len(topology.vips) > 1 and holding & set(needs) - reloads and able >= set(topology.names("proxies")):
         for name, holder in before.items():
             if holder and holds[name] != holder:
                 steps.append(Step(holds[name], name, "move", MOVE_PLANNED, ("back to who held it",), True, holder))
@@ -373,6 +379,7 @@ def build(topology: Topology, events: Sequence[Mapping[str, Any]], hosts: Sequen
         target.changes += [change for change in _changes(event) if change not in target.changes]
         at = seen.setdefault(name, _Host())
         at.content += [entry["path"] for entry in found.get("files", []) if entry.get("content", True)]
+        at.reloads = at.reloads or found.get("command") == RELOAD_ROUTES
         step = _inline(event, name)
         if step:
             if step.action == "start":
@@ -410,7 +417,7 @@ def _order(plan: Plan, topology: Topology, seen: Mapping[str, _Host], inline: li
             continue
         at = max(seen[name].anchors[prefix] for name in hosts)
         if prefix == PROXY:
-            added = _proxy_steps(topology, hosts, holds, able)
+            added = _proxy_steps(topology, hosts, holds, able, {name for name in hosts if seen[name].reloads})
         else:
             added = [
                 Step(name, service, "restart", _effect(service, "restart"), why, True)

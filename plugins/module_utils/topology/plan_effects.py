@@ -8,6 +8,7 @@ MOVE_PLANNED = (
 )
 EFFECTS: dict[tuple[str, str], str] = {
     ("opensips", "restart"): "nothing: this proxy has no VIP then, and waits for calls that still ring on it (opensips_ring_timeout)",
+    ("opensips", "reload"): "nothing: only routes differ, and it reads them anew while it runs; its VIPs stay",
     ("opensips", "start"): "nothing: nobody is served by it yet",
     ("opensips", "data"): "nothing: it reads the tables anew while it runs",
     ("mediaproxy-dispatcher", "restart"): "nothing: this proxy has no VIP then; relay statistics of its calls that are up are not told",
