@@ -140,6 +140,10 @@ NEED_PACKAGES = ("opensips", "cluster")
 def main() -> int:
     os.environ["PATH"] = f"{ROOT / '.venv/bin'}:{os.environ['PATH']}"
     os.environ.setdefault("ANSIBLE_CONFIG", str(ROOT / "ansible.cfg"))
+    # Output goes to files and to tests that read it: the same whether or not the caller's terminal has colours.
+    for name in ("CLICOLOR", "CLICOLOR_FORCE", "FORCE_COLOR"):
+        os.environ.pop(name, None)
+    os.environ |= {"PY_COLORS": "0", "ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_NOCOLOR": "1"}
     CACHE.mkdir(exist_ok=True)
     for old in CACHE.glob("junit-*.xml"):
         old.unlink()

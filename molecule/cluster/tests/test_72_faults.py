@@ -28,6 +28,8 @@ def fault(lab: Lab, host: str, *flags: str, **options: Any) -> tuple[bool, dict[
             "PATH": f"{PROJECT}/.venv/bin:{os.environ['PATH']}",
             "ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg"),
             "ANSIBLE_CALLBACK_RESULT_FORMAT": "json",
+            "ANSIBLE_FORCE_COLOR": "false",
+            "ANSIBLE_NOCOLOR": "true",
         },
     )
     start = done.stdout.find("{", done.stdout.find("=>"))
