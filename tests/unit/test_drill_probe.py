@@ -239,12 +239,12 @@ def test_no_way_to_the_target() -> None:
 
 def test_the_bundle_runs_without_ansible(tmp_path: Path) -> None:
     """One file, started by a python3 that sees nothing else; a signal ends its schedule."""
-    bundle = tmp_path / "sipha-probe.pyz"
+    bundle = tmp_path / "sipha-drill.pyz"
     assert cli.main(["--bundle", str(bundle)]) == 0
     with serving(algorithm="MD5") as server:
         settings = {"target": "127.0.0.1", "port": server.port, "seconds": 60, **ACCOUNT}
         running = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(bundle)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=tmp_path
+            [sys.executable, "-I", "-S", str(bundle), "probe"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=tmp_path
         )
         assert running.stdin
         assert running.stdout
@@ -259,7 +259,7 @@ def test_the_bundle_runs_without_ansible(tmp_path: Path) -> None:
     assert len(records) == last["sent"] >= 1
     assert (last["kind"], last["good"], last["unregistered"]) == ("summary", len(records), True)
     for bad, code, say in (("[]", 2, "no JSON object"), ('{"target": "x"}', 2, "target is 'x'"), ("{", 2, "")):
-        done = subprocess.run([sys.executable, "-I", "-S", str(bundle)], input=bad, capture_output=True, text=True, check=False)
+        done = subprocess.run([sys.executable, "-I", "-S", str(bundle), "probe"], input=bad, capture_output=True, text=True, check=False)
         assert done.returncode == code
         assert say in done.stderr
         assert "Traceback" not in done.stderr
