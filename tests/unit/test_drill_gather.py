@@ -11,7 +11,9 @@ from ansible_collections.sipha.cluster.plugins.module_utils.drill.gather import 
 
 VIP = {"local": "198.18.10.10", "prefixlen": 24}
 OWN = {"local": "198.18.10.11", "prefixlen": 24}
-HEAD = "StartTime;ElapsedTime(C);TotalCallCreated;CurrentCall;SuccessfulCall(P);SuccessfulCall(C);FailedCall(P);FailedCall(C);"
+CALL = json.dumps(
+    {"kind": "call", "role": "caller", "held": False, "id": "a", "answered": None, "ended": 2.0, "heard": None, "gap": 0, "result": "503"}
+)
 
 
 def look(host: str = "sip1", at: float = 1000.0, **more: Any) -> dict[str, Any]:
@@ -76,22 +78,6 @@ def test_times_of_a_fault_become_those_of_the_probe() -> None:
         gather.faults({"sip1": {"failed": True, "msg": "no such unit"}})
 
 
-def test_calls_are_counted_from_the_last_whole_line_of_each_sipp() -> None:
-    first, second = f"{HEAD}\nx;1;10;10;0;0;0;0;\nx;2;50;48;0;0;0;2;\nx;3;5", f"{HEAD}\nx;2;7;0;0;6;1;1;\n"
-    assert gather.counters(first) == {"made": 50, "good": 0, "failed": 2, "current": 48}
-    audio = [("a", 1000.0), ("a", 1010.0), ("b", 1003.0), ("a", 1001.0)]
-    assert gather.calls([first], [second, second], audio, end=1011.0) == {"up": 50, "ended": 2, "attempts": 14, "failed": 2, "silent": 1}
-    assert gather.calls(attempts=[second]) == {"attempts": 7, "failed": 1}
-    for text, message in (
-        ("", "sipp: no statistics of sipp, the file is empty"),
-        (HEAD, "sipp: no statistics of sipp were written"),
-        ("a;b\n1;2", "there is no column TotalCallCreated"),
-        (f"{HEAD}\nx;1;ten;0;0;0;0;0;", "invalid literal"),
-    ):
-        with pytest.raises(GatherError, match=message):
-            gather.counters(text)
-
-
 def test_the_report_reads_all_of_it() -> None:
     of = [look("sip1", ip=[link("eth0", VIP)], tags=[{"Tag": "main", "State": "Active"}], relay=True)]
     seen = observations.read(
@@ -100,7 +86,7 @@ def test_the_report_reads_all_of_it() -> None:
             "holders": gather.holders(of, {"sip1": "eth0"}, {"main": "198.18.10.10"}),
             "pingers": gather.pingers(of),
             "relays": gather.relays(of),
-            "calls": gather.calls(attempts=[f"{HEAD}\nx;2;7;0;0;6;1;1;\n"]),
+            "calls": {key: gather.calls([CALL])[key] for key in ("attempts", "failed")},
         }
     )
     sampled = [one for part in (seen.holders, seen.pingers, seen.relays) for one in part or ()]

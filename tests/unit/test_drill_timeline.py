@@ -36,7 +36,8 @@ def test_a_drill_that_went_well_has_all_its_numbers() -> None:
     assert [found[name].value for name in ("calls_ended", "calls_silent", "calls_failed", "changes")] == [0, 0, 0, 0]
     assert found["holders_at_end"].detail == "main: sip2"
     assert {name for name, one in found.items() if one.value is None} == {
-        f"outage_{name}" for name in ("options_tcp", "register_tcp", "options_v6", "register_v6")
+        *(f"outage_{name}" for name in ("options_tcp", "register_tcp", "options_v6", "register_v6")),
+        "audio_gap",
     }
 
 
@@ -146,7 +147,7 @@ def test_who_answered_over_time() -> None:
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"colour": 1}, "there is no 'colour'; there are calls, changes"),
+        ({"colour": 1}, "there is no 'colour'; there are audio_gap, calls, changes"),
         ({"probes": {"options5": []}}, "there is no observer 'options5'; there are options, register, write"),
         ({"probes": {"options": ["x", "y"]}}, "line 1 is no record of the probe"),
         ({"probes": []}, "probes is list"),

@@ -6,7 +6,8 @@ process list), lines of JSON on standard output.
 probe   a SIP client at a steady rate (settings.py); the summary is its last line
 look    what a host sees of itself: addresses, sharing tags, its relay (look.py)
 write   a database client at a steady rate (write.py); needs PyMySQL
-audio   when the last RTP came for each port (audio.py)
+where   which database a client reaches now: {"hostname": ..., "address": ...}; settings as for write
+calls   a caller, or a phone, with audio (calls.py)
 
 SIGTERM or SIGINT end the schedule; what is in the air is still waited for. Exit code: 0 asked, 2 wrong settings, 3 no way to the target.
 """
@@ -22,7 +23,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from . import audio, look, write
+from . import calls, look, write
 from .probe import Probe
 from .record import Ping, Record, to_line
 from .settings import Settings
@@ -30,8 +31,8 @@ from .summary import summarise
 from .transport import TransportError
 
 HERE = Path(__file__).parent
-DRILL = ("__init__", "audio", "cli", "digest", "look", "probe", "record", "settings", "summary", "transport", "wire", "write")
-PARTS = (*(f"drill/{name}" for name in DRILL), "node/__init__", "node/mi")
+DRILL = ("__init__", "calls", "cli", "digest", "look", "probe", "record", "settings", "summary", "transport", "wire", "write")
+PARTS = (*(f"drill/{name}" for name in DRILL), "node/__init__", "node/message", "node/mi")
 Given = dict[str, Any]
 
 
@@ -88,11 +89,29 @@ def rows(given: Given, stop: Stop) -> None:
     writer.run()
 
 
+def where(given: Given, _: Stop) -> None:
+    import pymysql
+
+    one = write.Settings.load(given)
+    there: Given = {"host": one.host, "port": one.port, "user": one.user, "password": one.password, "connect_timeout": 5}
+    with pymysql.connect(**there) as client, client.cursor() as cursor:
+        cursor.execute("SELECT @@hostname, @@wsrep_node_address")
+        hostname, address = cursor.fetchone()
+    say(json.dumps({"hostname": hostname, "address": address.partition(":")[0]}))
+
+
+def call(given: Given, stop: Stop) -> None:
+    side = calls.run(calls.Settings.load(given), say)
+    stop.then = side.stop
+    side.run()
+
+
 OBSERVERS: dict[str, Callable[[Given, Stop], None]] = {
     "probe": ask,
     "look": lambda given, stop: look.run(look.Look.load(given), say, stop),
     "write": rows,
-    "audio": lambda given, stop: audio.run(audio.Settings.load(given), say, stop),
+    "calls": call,
+    "where": where,
 }
 
 

@@ -7,9 +7,9 @@ not be answered, is missing or null, and becomes no sample: nothing is known the
 
 from __future__ import annotations
 
-import csv
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .samples import is_time
@@ -88,43 +88,33 @@ def faults(results: Mapping[str, Mapping[str, Any]], offsets: Mapping[str, float
     return found
 
 
-def counters(text: str, source: str = "sipp") -> dict[str, int]:
-    """The last whole line of what sipp writes with -trace_stat: calls that were begun, went well, failed, are up."""
-    rows = list(csv.reader(text.splitlines(), delimiter=";"))
-    wanted = {"made": "TotalCallCreated", "good": "SuccessfulCall(C)", "failed": "FailedCall(C)", "current": "CurrentCall"}
-    if not rows or (missing := [name for name in wanted.values() if name not in rows[0]]):
-        raise GatherError(f"{source}: no statistics of sipp" + (f", there is no column {missing[0]}" if rows else ", the file is empty"))
-    whole = [row for row in rows[1:] if len(row) >= len(rows[0]) - 1]
-    if not whole:
-        raise GatherError(f"{source}: no statistics of sipp were written")
-    last = dict(zip(rows[0], whole[-1], strict=False))
-    try:
-        return {key: int(last[name]) for key, name in wanted.items()}
-    except ValueError as error:
-        raise GatherError(f"{source}: {error}") from None
+def calls(lines: Iterable[str], source: str = "calls") -> dict[str, Any]:
+    """What caller and phone wrote (calls.py). Numbers for the verdict, and the Call-IDs of calls that went well.
 
-
-def silent(packets: Iterable[tuple[str, float]], end: float, patience: float = SILENT) -> int:
-    """Calls whose audio stopped for good: the last packet (call, time) of each came so long before the end of the measurement."""
-    last: dict[str, float] = {}
-    for call, at in packets:
-        last[call] = max(at, last.get(call, at))
-    return sum(end - at > patience for at in last.values())
-
-
-def calls(
-    up: Sequence[str] = (), attempts: Sequence[str] = (), audio: Iterable[tuple[str, float]] | None = None, end: float = 0.0
-) -> dict[str, int]:
-    """From the statistics of sipps whose calls were up before the fault, and of those that began calls all the time.
-
-    A call that was up has ended when sipp counts it as failed. Without `audio` nothing is said about silence."""
-    found: dict[str, int] = {}
-    if up:
-        rows = [counters(text, "calls that are up") for text in up]
-        found |= {"up": sum(row["made"] for row in rows), "ended": sum(row["failed"] for row in rows)}
-    if attempts:
-        rows = [counters(text, "call attempts") for text in attempts]
-        found |= {"attempts": sum(row["made"] for row in rows), "failed": sum(row["failed"] for row in rows)}
-    if audio is not None:
-        found["silent"] = silent(audio, end)
-    return found
+    A held call has ended when anything but its caller ended it, and is silent when audio had stopped for good at either side. One that was
+    never answered is a failed attempt, like those of the steady rate."""
+    rows = []
+    for number, line in enumerate([one for one in lines if one.strip()], 1):
+        try:
+            row = json.loads(line)
+            if row["kind"] == "call":
+                rows.append(
+                    (row["role"], bool(row["held"]), row["id"], row["answered"], row["ended"], row["heard"], row["gap"], row["result"])
+                )
+        except (ValueError, TypeError, KeyError):
+            raise GatherError(f"{source}: line {number} is no call: {line[:80]}") from None
+    own = [row for row in rows if row[0] == "caller"]
+    up = [row for row in own if row[1] and row[3] is not None]
+    begun = {row[2] for row in up}
+    quiet = {row[2] for row in rows if row[1] and row[2] in begun and row[4] is not None and (row[5] is None or row[4] - row[5] > SILENT)}
+    attempts = [row for row in own if not row[1] or row[3] is None]
+    return {
+        "up": len(up),
+        "ended": sum(row[7] != "good" for row in up),
+        "silent": len(quiet),
+        "attempts": len(attempts),
+        "failed": sum(row[7] != "good" for row in attempts),
+        "audio_gap": max((float(row[6]) for row in rows if row[1] and row[2] in begun), default=None),
+        "good": sorted(row[2] for row in own if row[7] == "good"),
+        "results": dict(Counter(row[7] for row in own if row[7] != "good")),
+    }

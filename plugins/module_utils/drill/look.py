@@ -20,12 +20,12 @@ MI_TIMEOUT = 0.3  # seconds
 
 @dataclass(frozen=True)
 class Look:
-    """`interface` empty: no addresses are asked; `mi_socket` empty: no tags; `unit` empty: no relay."""
+    """Empty is not asked. `address` is the host's own on the interface whose addresses are looked at."""
 
     host: str
     seconds: float = 60.0
     interval: float = 0.1
-    interface: str = ""
+    address: str = ""
     mi_socket: str = ""
     unit: str = ""
 
@@ -44,6 +44,15 @@ def addresses(interface: str) -> Any:
     """As `ip` says; None when it can't, an interface that is gone has none."""
     done = subprocess.run(["ip", "-j", "address", "show", "dev", interface], capture_output=True, text=True, check=False, timeout=2)
     return json.loads(done.stdout or "[]") if done.returncode == 0 else []
+
+
+def interface_of(address: str) -> str:
+    """ValueError when no interface has it."""
+    done = subprocess.run(["ip", "-j", "address", "show", "to", address], capture_output=True, text=True, check=False, timeout=5)
+    names = [row["ifname"] for row in json.loads(done.stdout or "[]") if row.get("ifname") not in (None, "lo")]
+    if not names:
+        raise ValueError(f"no interface has {address}")
+    return str(names[0])
 
 
 def tags(path: str) -> Any:
@@ -68,11 +77,12 @@ def up(unit: str) -> bool:
 
 def run(settings: Look, write: Callable[[str], object], stopped: Callable[[], bool]) -> None:
     """Look on a fixed schedule until the time is over; a look that took too long costs those that were due meanwhile."""
+    interface = interface_of(settings.address) if settings.address else ""
     start, number = time.monotonic(), 0
     while not stopped() and time.monotonic() - start < settings.seconds:
         row: dict[str, Any] = {"at": time.time(), "host": settings.host}
-        if settings.interface:
-            row["ip"] = addresses(settings.interface)
+        if interface:
+            row |= {"interface": interface, "ip": addresses(interface)}
         if settings.mi_socket and number % TAGS_EVERY == 0:
             row["tags"] = tags(settings.mi_socket)
         if settings.unit:

@@ -39,6 +39,7 @@ class Observations:
     pingers: Sequence[Sample] | None = None
     relays: Sequence[Sample] | None = None
     calls: Mapping[str, int] = field(default_factory=dict)
+    audio_gap: float | None = None
     kept: Mapping[str, tuple[frozenset[str], frozenset[str]]] = field(default_factory=dict)
     proxies: tuple[str, ...] = ()  # who must have been asked about holders and pingers; empty: at least two
     changes: int | None = None
@@ -79,7 +80,7 @@ def _ids(name: str, row: Any) -> tuple[frozenset[str], frozenset[str]]:
 
 def read(values: Mapping[str, Any]) -> Observations:
     """From what the playbook collected (JSON). ObservationError names what is wrong; parts may be missing."""
-    known = {"faults", "probes", "holders", "pingers", "relays", "calls", "kept", "changes", "offsets", "max_lag", "proxies"}
+    known = {"faults", "probes", "holders", "pingers", "relays", "calls", "kept", "changes", "offsets", "max_lag", "proxies", "audio_gap"}
     if unknown := sorted(set(values) - known):
         raise ObservationError(f"observations: there is no {unknown[0]!r}; there are {', '.join(sorted(known))}")
     offsets = _part(values, "offsets", Mapping, {})
@@ -105,5 +106,6 @@ def read(values: Mapping[str, Any]) -> Observations:
         kept={name: _ids(name, row) for name, row in _part(values, "kept", Mapping, {}).items()},
         proxies=tuple(map(str, _part(values, "proxies", list, []))),
         changes=_part(values, "changes", int, None),
+        audio_gap=_part(values, "audio_gap", (int, float), None),
         max_lag=_part(values, "max_lag", (int, float), MAX_LAG),
     )

@@ -169,6 +169,7 @@ def measure(seen: Observations, partition: bool = False) -> dict[str, Measure]:
         "holders_at_end": _holders_at_end(seen),
         **_kept(seen),
         **_calls(seen),
+        "audio_gap": Measure(seen.audio_gap, "" if seen.audio_gap is not None else "no call with audio"),
         "changes": again,
     }
 

@@ -5,6 +5,7 @@ It writes Records (record.py): a confirmed row is a 200. It needs PyMySQL, and a
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -93,7 +94,5 @@ class Writer:
     def _forget(self) -> None:
         connection, self._mine.connection = getattr(self._mine, "connection", None), None
         if connection is not None:
-            try:
+            with contextlib.suppress(Exception):  # it was broken
                 connection.close()
-            except Exception:  # noqa: S110 (it was broken)
-                pass
