@@ -14,7 +14,7 @@ from typing import ClassVar
 
 import pytest
 from ansible_collections.sipha.cluster.plugins.module_utils.node import agent as agent_module
-from ansible_collections.sipha.cluster.plugins.module_utils.node import health, media, mi, probes, sip
+from ansible_collections.sipha.cluster.plugins.module_utils.node import health, media, mi, probes, sip, step_aside
 from ansible_collections.sipha.cluster.plugins.module_utils.node.agent import Agent, Settings, Track
 from ansible_collections.sipha.cluster.plugins.module_utils.node.judge import Judge, Outstanding
 
@@ -230,15 +230,91 @@ def test_a_stuck_link_is_freed_after_its_patience_and_a_dead_peer_is_left_alone(
     def freed() -> list[object]:
         return [params for method, params in engine.asked if method == "clusterer_set_status"]
 
-    agent.free_stuck_links(100.0)
-    agent.free_stuck_links(104.9)
+    agent.watch_links(100.0)
+    agent.watch_links(104.9)
     assert freed() == []
-    agent.free_stuck_links(105.0)
+    agent.watch_links(105.0)
     assert freed() == [{"cluster_id": 1, "status": 0}, {"cluster_id": 1, "status": 1}]
     engine.answers["clusterer_list"] = peer("Down")
     for now in (200.0, 210.0, 220.0):
-        agent.free_stuck_links(now)
+        agent.watch_links(now)
     assert len(freed()) == 2
+
+
+def test_calls_of_a_peer_that_was_out_of_reach_are_asked_for_when_it_has_been_back_for_a_while(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not at once: a peer that was killed has nothing yet. And never for a VIP that is here, whose calls are known best here."""
+    monkeypatch.setattr(Agent, "__post_init__", lambda self: None)
+    monkeypatch.setattr(probes, "carries", lambda interface, vip: vip == "198.18.10.11")
+    agent = Agent(settings(tmp_path, vips={"main": "198.18.10.10", "second": "198.18.10.11"}))
+    engine.answers = {"clusterer_list": peer("Up"), "dlg_cluster_sync": {"result": "OK"}}
+
+    def asked() -> list[object]:
+        return [params for method, params in engine.asked if method == "dlg_cluster_sync"]
+
+    agent.watch_links(100.0)
+    agent.watch_links(130.0)
+    assert asked() == []
+    engine.answers["clusterer_list"] = peer("Down")
+    agent.watch_links(140.0)
+    engine.answers["clusterer_list"] = peer("Up")
+    agent.watch_links(150.0)
+    agent.watch_links(160.0)
+    engine.answers["clusterer_list"] = peer("Down")  # a moment is enough to begin anew
+    agent.watch_links(161.0)
+    engine.answers["clusterer_list"] = peer("Up")
+    agent.watch_links(162.0)
+    agent.watch_links(176.9)
+    assert asked() == []
+    agent.watch_links(177.0)
+    agent.watch_links(178.0)
+    assert asked() == [{"sharing_tag": "main"}]
+
+
+class Neighbour:
+    """Another proxy's engine, which answers OPTIONS with this, or not at all."""
+
+    def __init__(self, status: str) -> None:
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind(("127.0.0.2", 0))
+        self.port, self.status = int(self.socket.getsockname()[1]), status
+        self.thread = threading.Thread(target=self.serve, daemon=True)
+        self.thread.start()
+
+    def serve(self) -> None:
+        while True:
+            try:
+                data, source = self.socket.recvfrom(65535)
+            except OSError:
+                return
+            if self.status:
+                self.socket.sendto(data.replace(data.split(b"\r\n")[0], f"SIP/2.0 {self.status}".encode(), 1), source)
+
+
+@pytest.mark.parametrize(
+    ("status", "leaves", "said"),
+    [
+        ("200 OK", 3, "the VIPs have gone after 2.00 s"),
+        ("200 OK", 0, "no VIP is here"),
+        ("200 OK", 99, "a VIP is still here after 3 s"),
+        ("503 Service Unavailable", 3, "no other proxy answers"),
+        ("", 3, "no other proxy answers"),
+    ],
+)
+def test_a_killed_engine_starts_when_the_vip_has_gone_to_a_proxy_that_serves(tmp_path: Path, status: str, leaves: int, said: str) -> None:
+    neighbour = Neighbour(status)
+    here = settings(tmp_path, sip_port=neighbour.port, proxies=["127.0.0.2"])
+    asked, clock = [], [0.0]
+
+    def held(vip: str) -> bool:
+        asked.append(vip)
+        return len(asked) <= leaves
+
+    try:
+        assert step_aside.wait(here, held, lambda: clock[0], lambda _: clock.__setitem__(0, clock[0] + 1.0)) == said
+    finally:
+        neighbour.socket.close()
 
 
 class Watched:

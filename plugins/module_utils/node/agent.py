@@ -36,7 +36,9 @@ class Settings:
     db_port: int = 3306
     run_dir: str = "/run/sipha"
     maintenance_file: str = "/etc/sipha/maintenance"
+    proxies: list[str] = field(default_factory=list)  # core addresses of the others
     link_patience: float = 5.0
+    catch_up_after: float = 15.0
     sip_interval: float = 0.1
     sip_timeout: float = 0.3
     sip_fall: int = 3
@@ -100,6 +102,8 @@ class Agent:
     gateway_seen: bool = False
     tag_trouble: dict[str, str] = field(default_factory=dict)
     stuck_since: float = 0.0
+    lost_since: dict[int, float] = field(default_factory=dict)
+    linked_since: dict[int, float] = field(default_factory=dict)
     tracks: dict[str, Track] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -213,24 +217,46 @@ class Agent:
                 log(f"holds {vip}, but can't set the sharing tag: {error}")
             self.tag_trouble[tag] = str(error)
 
-    def free_stuck_links(self, now: float) -> None:
+    def watch_links(self, now: float) -> None:
+        s = self.settings
+        try:
+            states = mi.links(mi.call(s.mi_socket, "clusterer_list", None, 0.5, s.run_dir), s.cluster)
+            self.free_stuck_links(states, now)
+            self.catch_up(states, now)
+        except mi.MiError:
+            self.stuck_since = 0.0  # the engine is away; its start begins with new links, and gets all calls of its peers
+            self.lost_since, self.linked_since = {}, {}
+
+    def free_stuck_links(self, states: dict[int, str], now: float) -> None:
         """A probe of a peer lasts some seconds. When two proxies start together and an answer comes late, the engine can stay in that
         state for ever (clusterer, LS_TEMP): nothing is replicated to that peer, and it never hears who has the tag. Starting the pings
         anew, by disabling and enabling the node itself, frees it."""
         s = self.settings
-        try:
-            states = mi.links(mi.call(s.mi_socket, "clusterer_list", None, 0.5, s.run_dir), s.cluster)
-            if "Probe" not in states.values():
-                self.stuck_since = 0.0
-            elif not self.stuck_since:
-                self.stuck_since = now
-            elif now - self.stuck_since >= s.link_patience:
-                self.stuck_since = 0.0
-                log(f"links to the peers are stuck ({states}): starting them anew")
-                for status in (0, 1):
-                    mi.call(s.mi_socket, "clusterer_set_status", {"cluster_id": s.cluster, "status": status}, 0.5, s.run_dir)
-        except mi.MiError:
-            self.stuck_since = 0.0  # the engine is away; its start begins with new links
+        if "Probe" not in states.values():
+            self.stuck_since = 0.0
+        elif not self.stuck_since:
+            self.stuck_since = now
+        elif now - self.stuck_since >= s.link_patience:
+            self.stuck_since = 0.0
+            log(f"links to the peers are stuck ({states}): starting them anew")
+            for status in (0, 1):
+                mi.call(s.mi_socket, "clusterer_set_status", {"cluster_id": s.cluster, "status": status}, 0.5, s.run_dir)
+
+    def catch_up(self, states: dict[int, str], now: float) -> None:
+        """A peer that was out of reach may have calls that this proxy never heard of. The engine could ask for them by itself as soon as
+        the peer is back (cluster_auto_sync), but forgets what the answer does not name: all calls, when the peer had just been killed and
+        has nothing yet. So it is asked later, when a restarted peer has got its calls from here."""
+        s = self.settings
+        for node, state in states.items():
+            if state != "Up":
+                self.lost_since.setdefault(node, now)
+                self.linked_since.pop(node, None)
+            elif node in self.lost_since and now - self.linked_since.setdefault(node, now) >= s.catch_up_after:
+                long = self.linked_since.pop(node) - self.lost_since.pop(node)
+                for tag, vip in s.vips.items():
+                    if not probes.carries(s.public_interface, vip):
+                        log(f"node {node} was out of reach for {long:.0f} s: asking for the calls of {tag} again")
+                        mi.call(s.mi_socket, "dlg_cluster_sync", {"sharing_tag": tag}, 0.5, s.run_dir)
 
     def watch_vip(self) -> None:
         while self.running:
@@ -238,7 +264,7 @@ class Agent:
             self.vip_changed.clear()
             for tag, vip in self.settings.vips.items():
                 self.claim_tag(tag, vip)
-            self.free_stuck_links(time.monotonic())
+            self.watch_links(time.monotonic())
 
     def drain_events(self) -> None:
         try:
