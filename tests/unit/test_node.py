@@ -241,6 +241,29 @@ def test_a_stuck_link_is_freed_after_its_patience_and_a_dead_peer_is_left_alone(
     assert len(freed()) == 2
 
 
+@pytest.mark.parametrize(("listens", "up"), [(False, False), (True, True)])
+def test_an_engine_that_is_gone_is_known_without_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, listens: bool, up: bool) -> None:
+    """Nobody listens: the host says so at once, and no time-out is waited for."""
+    monkeypatch.setattr(Agent, "__post_init__", lambda self: None)
+    engine = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    engine.bind(("127.0.0.1", 0))
+    here = settings(tmp_path, sip_port=engine.getsockname()[1], sip_timeout=60.0)
+    if not listens:
+        engine.close()
+    (tmp_path / "track").mkdir()
+    (tmp_path / "track/sip").write_text("0\n")
+    agent = Agent(here)
+    agent.tracks["sip"] = Track(here, "sip", 3, 20)
+    agent.open_sip()
+    for _ in range(4):
+        agent.send_sip(0.0)
+        agent.receive_sip()
+    assert agent.tracks["sip"].judge.up is up
+    assert agent.sip_air.expired(59.0) == 0
+    agent.sip_socket.close()
+    engine.close()
+
+
 def test_calls_of_a_peer_that_was_out_of_reach_are_asked_for_when_it_has_been_back_for_a_while(
     engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

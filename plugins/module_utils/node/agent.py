@@ -39,10 +39,10 @@ class Settings:
     proxies: list[str] = field(default_factory=list)  # core addresses of the others
     link_patience: float = 5.0
     catch_up_after: float = 15.0
-    sip_interval: float = 0.1
-    sip_timeout: float = 0.3
+    sip_interval: float = 0.05
+    sip_timeout: float = 0.35
     sip_fall: int = 3
-    sip_rise: int = 10
+    sip_rise: int = 20
     slow_interval: float = 0.5
     slow_fall: int = 4
     slow_rise: int = 4
@@ -115,12 +115,18 @@ class Agent:
         if s.media_kind != "none":
             self.tracks["media"] = Track(s, "media", s.media_fall, s.media_rise)
         self.tracks["maintenance"] = Track(s, "maintenance", 1, 1)
-        self.sip_air, self.icmp_air = Outstanding(s.sip_timeout), Outstanding(s.slow_interval)
-        self.sip_socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
-        self.sip_socket.bind((s.core_address, 0))
+        self.icmp_air = Outstanding(s.slow_interval)
+        self.open_sip()
         self.icmp_socket = socket.socket(socket.AF_INET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.IPPROTO_ICMP)
         self.events = probes.address_events()
         self.vip_changed = threading.Event()
+
+    def open_sip(self) -> None:
+        s = self.settings
+        self.sip_air = Outstanding(s.sip_timeout)
+        self.sip_socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        self.sip_socket.bind((s.core_address, 0))
+        self.sip_socket.connect((s.core_address, s.sip_port))  # only so a refusal (nobody listens) is heard
 
     # SIP: many small probes, so that a dead or frozen engine is known within sip_fall * sip_interval + sip_timeout
     def send_sip(self, now: float) -> None:
@@ -130,7 +136,7 @@ class Agent:
         port = self.sip_socket.getsockname()[1]
         self.sip_air.sent(key, now)
         try:
-            self.sip_socket.sendto(sip.options(s.core_address, s.sip_port, s.core_address, port, key), (s.core_address, s.sip_port))
+            self.sip_socket.send(sip.options(s.core_address, s.sip_port, s.core_address, port, key))
         except OSError:
             self.sip_air.answered(key)
             self.tracks["sip"].add(False)
