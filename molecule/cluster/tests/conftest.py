@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -134,6 +135,13 @@ def moved(lab: Lab) -> tuple[str, str]:
     """For a test that moves the VIP itself: who has it, who shall get it."""
     holder = lab.settled()
     return holder, next(name for name in lab.proxies if name != holder)
+
+
+@pytest.fixture
+def long() -> None:
+    """For a test that would make the whole run longer than it may be."""
+    if not os.environ.get("SIPHA_LONG"):
+        pytest.skip("it takes minutes: SIPHA_LONG=1 runs it")
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -47,12 +46,6 @@ def test_an_engine_that_does_not_work_goes_again(lab: Lab, bob: Phone) -> None:
     assert "REGISTER without credentials is answered 500 No, not 401." in output
     assert (running(lab), releases(lab), lab.holders(), half_done(lab)) == ([HERE] * len(lab.proxies), before, [holder], [])
     call_works(lab, bob)
-
-
-@pytest.fixture
-def long() -> None:
-    if not os.environ.get("SIPHA_LONG"):
-        pytest.skip("there and back to another series takes 5 minutes: SIPHA_LONG=1 runs it")
 
 
 def test_there_under_load(lab: Lab, bob: Phone, long: None) -> None:
