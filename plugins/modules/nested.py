@@ -30,6 +30,7 @@ options:
 attributes:
   check_mode:
     support: none
+    description: The task is skipped.
 """
 
 EXAMPLES = r"""
