@@ -8,7 +8,8 @@ from ansible_collections.sipha.cluster.plugins.module_utils.script.expressions i
 from ansible_collections.sipha.cluster.plugins.module_utils.script.rules import RULES, findings, socket_findings
 from script_base import base, changed
 from script_cases import CASES, MAIN_END
-from script_templates import render
+from script_templates import render, render_for
+from topology_inventories import overlaid
 
 
 def ids(text: str, version: str = "3.6") -> list[str]:
@@ -195,3 +196,27 @@ def test_the_data_is_plausible(version: str) -> None:
 def test_an_unknown_version_is_a_finding() -> None:
     (finding,) = findings(base(), "2.4")
     assert finding.problem == "there is no data for OpenSIPS 2.4, only for 3.4, 3.6, 4.0"
+
+
+def test_a_proxy_that_leaves_changes_no_number_and_leaves_a_seed() -> None:
+    sip3 = {"sipha_public_address": "198.18.10.13/24", "sipha_core_address": "198.18.20.13/24", "opensips_node_id": 3}
+    three = {name: {"opensips_node_id": number} for number, name in enumerate(("sip1", "sip2"), 1)} | {"sip3": sip3}
+
+    def cluster(host: str, proxies: list[str]) -> list[str]:
+        text = render_for(overlaid({"groups": {"proxies": proxies}, "hosts": three}), host)
+        return [line.split(", ", 1)[1][:-1] for line in text.splitlines() if "node_i" in line and "modparam" in line]
+
+    assert cluster("sip2", ["sip1", "sip2", "sip3"]) == [
+        '"my_node_id", 2',
+        '"neighbor_node_info", "cluster_id=1, node_id=1, url=bin:198.18.20.11:5566"',
+        '"my_node_info", "cluster_id=1, url=bin:198.18.20.12:5566"',
+        '"neighbor_node_info", "cluster_id=1, node_id=3, url=bin:198.18.20.13:5566"',
+    ]
+    assert cluster("sip2", ["sip2", "sip3"]) == [
+        '"my_node_id", 2',
+        '"my_node_info", "cluster_id=1, url=bin:198.18.20.12:5566, flags=seed"',
+        '"neighbor_node_info", "cluster_id=1, node_id=3, url=bin:198.18.20.13:5566"',
+    ]
+    assert cluster("sip3", ["sip2", "sip3"])[0] == '"my_node_id", 3'
+    assert "flags=seed" in render(host="sip1")
+    assert "flags=seed" not in render(host="sip2")
