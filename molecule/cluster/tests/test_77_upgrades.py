@@ -227,3 +227,28 @@ def test_the_standby_dies_in_the_middle(lab: Lab, bob: Phone) -> None:
     assert code == 0, output[-3000:]
     assert half_done(lab) == []
     assert [name for name, release in releases(lab).items() if release == before[name]] == []
+
+
+def test_a_proxy_that_a_killed_run_left_out_of_service_takes_part_again(lab: Lab) -> None:
+    """Nothing is to be restarted there, and nothing is noted: as after a restart of the media dispatcher that was cut off at its end."""
+    holder, standby, began = lab.settled(), lab.standby(), engines(lab)
+    lab.host(standby).check("echo 'drained by sipha.cluster' > /etc/sipha/maintenance")
+    assert half_done(lab) == [f"{standby}: /etc/sipha/maintenance"]
+    code, output = upgrade({})
+    assert code == 0, output[-3000:]
+    assert f"{standby} was out of service since a run that was cut off, and takes part again." in output
+    assert (half_done(lab), lab.holders(), engines(lab)) == ([], [holder], began)
+
+
+def test_pinned_numbers_of_proxies_change_nothing_where_they_are_what_runs(lab: Lab) -> None:
+    lab.settled()
+    upgrade({})
+    began = engines(lab)
+    numbers = json.dumps({name: number for number, name in enumerate(sorted(lab.proxies), 1)})
+    code, output = upgrade({"opensips_node_id": "{{ (" + numbers + ")[inventory_hostname] | default(99) }}"})
+    assert code == 0, output[-3000:]
+    assert output.count("nothing to do, release") == len(lab.proxies)
+    code, output = upgrade({"opensips_node_id": 1})
+    assert code != 0
+    assert "INV020 opensips_node_id on sip2: 1 is the number of sip1 too. Give each proxy its own number." in output
+    assert engines(lab) == began
