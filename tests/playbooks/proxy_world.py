@@ -1,6 +1,6 @@
 """Proxies that are directories of this machine: each has its own /etc/opensips, /etc/sipha, /run/opensips, /run/sipha and
-/var/lib/sipha, and stand-ins for what a playbook asks: ip, systemctl, sipha-health. VIPs move as keepalived would move them. No network,
-no engine."""
+/var/lib/sipha, and stand-ins for what a playbook asks: ip, systemctl, sipha-health, sipha-canary. VIPs move as keepalived would move
+them. No network, no engine."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ done
 mount -t tmpfs none /run
 for place in {own}; do mkdir -p /$place {home}/$place; mount --bind {home}/$place /$place; done
 echo "opensips:x:64999:" >> /etc/group
-cp --remove-destination {home}/bin/sipha-health /usr/sbin/sipha-health
+cp --remove-destination {home}/bin/sipha-* /usr/sbin/
 export PATH={home}/bin:/usr/sbin:/usr/bin:/sbin:/bin
 exec /usr/bin/python3 "$@"' sh "$@"
 """
 CODE = Path(__file__).resolve().parent / "proxy_world_tools.py"
-TOOLS = ("ip", "systemctl", "sipha-health")
+TOOLS = ("ip", "systemctl", "sipha-health", "sipha-canary")
 
 
 def possible() -> bool:

@@ -48,6 +48,9 @@ def main() -> int:
     elif tool == "ip":
         carried = [{"local": state["addresses"][vip]} for vip in held]
         print(json.dumps([{"ifname": "lo", "addr_info": []}, {"ifname": "public", "addr_info": carried}]))
+    elif tool == "sipha-canary":
+        print(state.get("canary", "")[2:])
+        return int(state.get("canary", "0")[0])
     elif tool == "systemctl":
         print("LoadState=loaded\nActiveState=active\nUnitFileState=enabled\nId=x")
     else:
