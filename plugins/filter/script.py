@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.sipha.cluster.plugins.module_utils.script.compare import compare
 from ansible_collections.sipha.cluster.plugins.module_utils.script.grammar import ParserMissingError, ScriptError
 from ansible_collections.sipha.cluster.plugins.module_utils.script.redact import redact
-from ansible_collections.sipha.cluster.plugins.module_utils.script.rules import findings, socket_findings
+from ansible_collections.sipha.cluster.plugins.module_utils.script.rules import findings, place_findings, socket_findings
 
 
 def _refuse(name: str, error: Exception) -> NoReturn:
     raise AnsibleFilterError(f"{name}: {error}") from error
 
 
-def script_findings(text: str, version: str) -> list[dict[str, Any]]:
-    """Everything wrong with a script, errors first."""
+def script_findings(text: str, version: str, needed: Sequence[str] = (), own: Sequence[str] = (), host: str = "") -> list[dict[str, Any]]:
+    """Everything wrong with a script, errors first; with the sockets that must be there and the addresses of its host, these too."""
     try:
-        return [finding.as_dict() for finding in findings(str(text), str(version))]
+        placed = place_findings(str(text), [str(one) for one in needed], [str(one) for one in own], str(host))
+        found = sorted([*findings(str(text), str(version)), *placed], key=lambda finding: finding.severity != "error")
+        return [finding.as_dict() for finding in found]
     except ParserMissingError as error:
         _refuse("script_findings", error)
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
+import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,7 @@ _USERNAME = re.compile(r"[^\s@:;<>\"'\\\x00-\x20\x7f]{1,64}")
 _DOMAIN = re.compile(r"(?=.{1,64}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
 _SIP_URI = re.compile(r"sips?:[^\s,<>\"'@]+(@[^\s,<>\"'@]+)?", re.IGNORECASE)
 PROTOCOLS = ("any", "udp", "tcp", "tls", "sctp", "ws", "wss")
+CACHED = ("address", "dispatcher", "domain")  # tables that the engine keeps in memory, and reads anew when it is told to
 SECRET_COLUMNS = ("password", "ha1", "ha1_sha256", "ha1_sha512t256")
 
 
@@ -60,6 +62,11 @@ class Changes:
 
     def __bool__(self) -> bool:
         return bool(self.insert or self.update or self.delete)
+
+    def result(self, existing: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        """The rows that are there afterwards."""
+        gone = {row["id"] for row in self.delete} | {old["id"] for old, _ in self.update}
+        return [*(row for row in existing if row["id"] not in gone), *(new for _, new in self.update), *self.insert]
 
 
 def ha1(username: str, domain: str, password: str, algorithm: str) -> str:
@@ -267,6 +274,12 @@ def changes(kind: Kind, wanted: Sequence[Entry], existing: Sequence[Row], purge:
         for rows in have.values():
             result.delete += rows
     return result
+
+
+def digest(kind: Kind, rows: Iterable[Mapping[str, Any]]) -> str:
+    """Stands for what the rows say, in whatever order; not for what the engine itself writes."""
+    said = sorted(json.dumps(["" if row[column] is None else str(row[column]) for column in kind.columns]) for row in rows)
+    return hashlib.sha256("\n".join(said).encode()).hexdigest()[:16]
 
 
 def _same(stored: object, wanted: object) -> bool:

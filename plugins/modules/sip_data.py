@@ -169,6 +169,11 @@ changed_tables:
   type: list
   elements: str
   sample: [address, domain]
+digests:
+  description: What the rows of the tables with a given list say after this, to compare with what an engine has read; not for subscribers.
+  returned: success
+  type: dict
+  sample: {domain: 0a1b2c3d4e5f6071}
 counts:
   description: Rows inserted, updated and deleted, by table.
   returned: success
@@ -181,6 +186,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 from ansible_collections.sipha.cluster.plugins.module_utils.sip_data import (
+    CACHED,
     KINDS,
     Changes,
     DataError,
@@ -188,6 +194,7 @@ from ansible_collections.sipha.cluster.plugins.module_utils.sip_data import (
     Row,
     changes,
     diff,
+    digest,
     entries,
 )
 
@@ -231,12 +238,12 @@ def write(connection: Any, changed: Changes) -> None:
             )
 
 
-def converge(module: AnsibleModule, connection: Any) -> list[Changes]:
+def converge(module: AnsibleModule, connection: Any) -> tuple[list[Changes], dict[str, str]]:
     """Read, compare and write in one transaction."""
     given = [kind for kind in KINDS if module.params[kind.option] is not None]
     wanted = {kind.option: entries(kind, module.params[kind.option], module.params["default_domain"]) for kind in given}
     connection.begin()
-    result = []
+    result, digests = [], {}
     for kind in given:
         try:
             existing = read_rows(connection, kind)
@@ -244,17 +251,20 @@ def converge(module: AnsibleModule, connection: Any) -> list[Changes]:
             if not (module.check_mode and error.args[0] in NO_SUCH_TABLE):
                 raise
             existing = []
-        result.append(changes(kind, wanted[kind.option], existing, module.params["purge"]))
+        changed = changes(kind, wanted[kind.option], existing, module.params["purge"])
+        result.append(changed)
+        if kind.table in CACHED:
+            digests[kind.table] = digest(kind, changed.result(existing))
     if module.check_mode:
         connection.rollback()
-        return result
+        return result, digests
     for changed in result:
         write(connection, changed)
     connection.commit()
-    return result
+    return result, digests
 
 
-def attempt(module: AnsibleModule, connection: Any) -> list[Changes]:
+def attempt(module: AnsibleModule, connection: Any) -> tuple[list[Changes], dict[str, str]]:
     for tries_left in reversed(range(ATTEMPTS)):
         try:
             return converge(module, connection)
@@ -309,13 +319,14 @@ def main() -> None:
         module.fail_json(msg=missing_required_lib("PyMySQL"))
     with contextlib.closing(connect(module)) as connection:
         try:
-            result = attempt(module, connection)
+            result, digests = attempt(module, connection)
         except DataError as error:
             module.fail_json(msg=f"{error} Nothing was changed.")
         except pymysql.MySQLError as error:
             module.fail_json(msg=f"The database refused the data, nothing was changed: {error}")
     module.exit_json(
         changed=any(result),
+        digests=digests,
         changed_tables=sorted(changed.kind.table for changed in result if changed),
         counts={
             changed.kind.table: {

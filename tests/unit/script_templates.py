@@ -18,18 +18,26 @@ def render(version: str = "3.6", media: str = "mediaproxy", registrar: str = "sq
     return _render(version, media, registrar, host, tuple(sorted(changes.items())))
 
 
+def render_for(inventory: dict[str, Any], host: str) -> str:
+    """The script of a host of another inventory than the base."""
+    return _rendered(DataLoader(), inventory, host, {})
+
+
 @cache
 def _render(version: str, media: str, registrar: str, host: str, changes: tuple[tuple[str, Any], ...]) -> str:
     inventory = base()
     inventory["all"].update(sipha_opensips_version=version, sipha_media_relay=media, sipha_registrar_mode=registrar)
-    loader = DataLoader()
+    return _rendered(DataLoader(), inventory, host, dict(changes))
+
+
+def _rendered(loader: DataLoader, inventory: dict[str, Any], host: str, changes: dict[str, Any]) -> str:
     variables: dict[str, Any] = {
         **loader.load_from_file(str(ROLE / "defaults/main.yml"), trusted_as_template=True),
         **loader.load_from_file(str(ROLE / "vars/main.yml"), trusted_as_template=True),
         **{name: value for name, value in inventory["all"].items() if name.startswith("sipha_secret_")},
         "inventory_hostname": host,
         "sipha_topology": model(inventory).as_dict(),
-        **dict(changes),
+        **changes,
     }
     templar = Templar(loader=loader, variables=variables).copy_with_new_env(
         searchpath=[str(ROLE / "templates")], available_variables=variables

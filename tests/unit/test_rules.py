@@ -15,7 +15,7 @@ from ansible_collections.sipha.cluster.plugins.module_utils.topology.variables i
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from junk import junk
-from topology_inventories import BROKEN, base, judged, overlaid
+from topology_inventories import BROKEN, base, judged, model, overlaid
 
 EXAMPLES = sorted((ROLES.parent / "inventories/examples").iterdir())
 
@@ -54,6 +54,39 @@ def test_what_rules_read_exists_and_its_default_is_understood() -> None:
     for name, variable in VARIABLES.items():
         if name in defaults and "{{" not in str(defaults[name]):
             assert parse(defaults[name], variable) is not None, name
+
+
+def pinned(**numbers: object) -> list[str]:
+    """What the rules say of these numbers of proxies."""
+    return [str(f) for f in judged(overlaid({"hosts": {name: {"opensips_node_id": number} for name, number in numbers.items()}}))]
+
+
+def test_numbers_of_proxies_are_pinned_on_all_or_none_and_once() -> None:
+    assert pinned(sip1=7, sip2="3") == []
+    (twice,) = pinned(sip1=2, sip2=2)
+    assert twice == "INV020 opensips_node_id on sip2: 2 is the number of sip1 too. Give each proxy its own number."
+    (some,) = pinned(sip2=2)
+    assert some.startswith("INV020 opensips_node_id on sip1: it is missing here, and set on sip2. Set it to 1 if that is what runs there")
+    (late,) = pinned(sip1=1, sip2="{{ ansible_facts.number }}")
+    assert late == "INV020 opensips_node_id on sip2: it is not known before hosts are reached. Set it to a plain number."
+    assert [text[:6] for text in pinned(sip1=1, sip2=256)] == ["INV013"]
+    assert [text[:6] for text in pinned(sip1=1, sip2="two")] == ["INV012"]
+    (waived,) = [f for f in judged(overlaid({"all": {"sipha_waivers": {"INV020": "x"}}})) if f.id == "INV017"]
+    assert waived.severity == "error"
+
+
+def test_a_proxy_that_leaves_renumbers_nobody_who_is_pinned() -> None:
+    hosts = {"sip3": {"sipha_public_address": "198.18.10.13/24", "sipha_core_address": "198.18.20.13/24", "sipha_failure_domain": "rack3"}}
+
+    def ids(proxies: list[str], **numbers: int) -> dict[str, int]:
+        own = {name: {"opensips_node_id": number} for name, number in numbers.items()}
+        merged = {name: {**hosts.get(name, {}), **own.get(name, {})} for name in {*hosts, *own}}
+        inventory = overlaid({"groups": {"proxies": proxies}, "hosts": merged})
+        return {host.name: host.node_id for host in model(inventory).group("proxies")}
+
+    assert ids(["sip1", "sip2", "sip3"]) == {"sip1": 1, "sip2": 2, "sip3": 3}
+    assert ids(["sip2", "sip3"]) == {"sip2": 1, "sip3": 2}
+    assert ids(["sip2", "sip3"], sip2=2, sip3=3) == {"sip2": 2, "sip3": 3}
 
 
 def waived(waivers: Any, **changes: Any) -> list[Finding]:

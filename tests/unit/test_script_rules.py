@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 from ansible_collections.sipha.cluster.plugins.module_utils.script.engine import VERSIONS, engine
 from ansible_collections.sipha.cluster.plugins.module_utils.script.expressions import _by_python, regex_error, strange_escape, substitution
-from ansible_collections.sipha.cluster.plugins.module_utils.script.rules import RULES, findings, socket_findings
+from ansible_collections.sipha.cluster.plugins.module_utils.script.rules import RULES, findings, place_findings, socket_findings
 from script_base import base, changed
 from script_cases import CASES, MAIN_END
-from script_templates import render
+from script_templates import render, render_for
+from topology_inventories import overlaid
 
 
 def ids(text: str, version: str = "3.6") -> list[str]:
@@ -21,7 +22,7 @@ def test_the_base_has_no_findings(version: str) -> None:
 
 
 def test_every_rule_has_a_case() -> None:
-    assert set(CASES) == {rule.id for rule in RULES} - {"SCRIPT060"}
+    assert set(CASES) == {rule.id for rule in RULES} - {"SCRIPT060", "SCRIPT061"}
     assert len({rule.id for rule in RULES}) == len(RULES)
     for rule in RULES:
         assert rule.severity in ("error", "warning")
@@ -195,3 +196,68 @@ def test_the_data_is_plausible(version: str) -> None:
 def test_an_unknown_version_is_a_finding() -> None:
     (finding,) = findings(base(), "2.4")
     assert finding.problem == "there is no data for OpenSIPS 2.4, only for 3.4, 3.6, 4.0"
+
+
+NEEDED = ["udp:198.18.10.10:5060", "tcp:198.18.10.10:5060", "udp:198.18.20.11:5060"]
+OWN = ["198.18.10.10", "198.18.10.11", "198.18.20.11", "2001:db8::11"]
+
+
+def test_our_own_script_has_the_sockets_that_its_cluster_needs() -> None:
+    assert place_findings(render(), NEEDED, OWN) == []
+    assert place_findings(render(), [], []) == []
+    assert place_findings("if (", NEEDED, OWN) == []
+
+
+@pytest.mark.parametrize(
+    ("more", "found"),
+    [
+        ("socket=udp:127.0.0.1:7999", []),
+        ("socket=udp:0.0.0.0:7999", []),
+        ("socket=udp:eth0:7999", []),
+        ("socket=udp:[2001:db8:0::11]:7999", []),
+        ("socket=udp:[2001:db8::12]:7999", ["socket udp:2001:db8::12:7999 is at an address that sip1 does not have"]),
+        ("socket=tcp:198.18.10.99", ["socket tcp:198.18.10.99 is at an address that sip1 does not have"]),
+        ("socket=udp:198.18.10.12:5060", ["socket udp:198.18.10.12:5060 is at an address that sip1 does not have"]),
+    ],
+)
+def test_a_socket_at_an_address_of_somebody_else(more: str, found: list[str]) -> None:
+    assert [one.problem for one in place_findings(f"{render()}\n{more}\n", NEEDED, OWN, "sip1")] == found
+
+
+def test_a_socket_at_another_port_than_others_ask() -> None:
+    text = render().replace("socket=udp:198.18.10.10:5060 anycast", "socket=udp:198.18.10.10:5070 anycast")
+    (finding,) = place_findings(text, NEEDED, OWN)
+    assert (finding.id, finding.severity) == ("SCRIPT061", "error")
+    assert finding.problem == "there is no socket udp:198.18.10.10:5060, its port is 5070"
+    assert text.splitlines()[finding.line - 1].startswith("socket=")
+    assert [one.problem for one in place_findings(render(), ["udp:198.18.10.20:5060"], [])] == ["there is no socket udp:198.18.10.20:5060"]
+
+
+def test_a_socket_at_an_address_that_comes_later_can_be_waived() -> None:
+    text = render() + "\n# lint: SCRIPT061 another keepalived moves it\nsocket=udp:198.18.10.99:5060\n"
+    (finding,) = place_findings(text, NEEDED, OWN)
+    assert (finding.severity, finding.waived) == ("warning", "another keepalived moves it")
+
+
+def test_a_proxy_that_leaves_changes_no_number_and_leaves_a_seed() -> None:
+    sip3 = {"sipha_public_address": "198.18.10.13/24", "sipha_core_address": "198.18.20.13/24", "opensips_node_id": 3}
+    three = {name: {"opensips_node_id": number} for number, name in enumerate(("sip1", "sip2"), 1)} | {"sip3": sip3}
+
+    def cluster(host: str, proxies: list[str]) -> list[str]:
+        text = render_for(overlaid({"groups": {"proxies": proxies}, "hosts": three}), host)
+        return [line.split(", ", 1)[1][:-1] for line in text.splitlines() if "node_i" in line and "modparam" in line]
+
+    assert cluster("sip2", ["sip1", "sip2", "sip3"]) == [
+        '"my_node_id", 2',
+        '"neighbor_node_info", "cluster_id=1, node_id=1, url=bin:198.18.20.11:5566"',
+        '"my_node_info", "cluster_id=1, url=bin:198.18.20.12:5566"',
+        '"neighbor_node_info", "cluster_id=1, node_id=3, url=bin:198.18.20.13:5566"',
+    ]
+    assert cluster("sip2", ["sip2", "sip3"]) == [
+        '"my_node_id", 2',
+        '"my_node_info", "cluster_id=1, url=bin:198.18.20.12:5566, flags=seed"',
+        '"neighbor_node_info", "cluster_id=1, node_id=3, url=bin:198.18.20.13:5566"',
+    ]
+    assert cluster("sip3", ["sip2", "sip3"])[0] == '"my_node_id", 3'
+    assert "flags=seed" in render(host="sip1")
+    assert "flags=seed" not in render(host="sip2")

@@ -11,6 +11,7 @@ from ansible_collections.sipha.cluster.plugins.module_utils.sip_data import (
     Entry,
     changes,
     diff,
+    digest,
     entries,
 )
 
@@ -162,3 +163,19 @@ def test_the_diff_has_no_secret() -> None:
     assert found["before"] == "alice@sip.example.org\n"
     assert found["after"] == "alice@sip.example.org (credentials change)\nbob@sip.example.org\n"
     assert found["before_header"] == "table subscriber"
+
+
+def test_a_digest_is_that_of_what_is_there_afterwards() -> None:
+    """Before and after the write, in check mode too, and whatever the order, or what the engine writes, or NULL for nothing."""
+    kind = KIND["gateways"]
+    one, two, three = rows("gateways", *({"address": f"sip:198.18.10.5{n}:5060"} for n in range(3)))
+    other = rows("gateways", {"address": "sip:198.18.10.50:5060", "weight": 7})[0]
+    existing = [stored(one, 1), {**stored(two, 2), "description": None, "state": 2, "weight": 1}]
+    changed = changes(kind, [other, three], existing, purge=True)
+    assert (len(changed.insert), len(changed.update), len(changed.delete)) == (1, 1, 1)
+    after = digest(kind, changed.result(existing))
+    again = [stored(three, 3), stored(other, 1)]
+    assert after == digest(kind, again) == digest(kind, changes(kind, [other, three], again, purge=True).result(again))
+    assert after != digest(kind, existing)
+    assert digest(kind, existing) == digest(kind, [stored(two, 5), stored(one, 4)])
+    assert digest(kind, []) != digest(kind, [stored(one)])

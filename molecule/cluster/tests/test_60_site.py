@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -99,6 +100,38 @@ def test_site_from_the_installed_collection_changes_nothing_and_moves_no_vip(lab
     assert {host for host, counts in recap.items() if counts != (0, 0, 0)} == set(), output[-4000:]
     assert set(recap) == {*lab.proxies, *lab.databases, "relay1", "relay2", "localhost"}
     assert lab.holders() == [new]
+
+
+def test_a_reload_of_data_that_failed_is_made_up_for(lab: Lab, healed: None) -> None:
+    """A proxy whose way to the database is shut can't read the tables; the next run tells it again, and the one after that nobody."""
+    name = "later.example.org"
+
+    def data(**entry: str) -> tuple[int, str, int]:
+        wanted = json.dumps({"sipha_domains": [{"domain": name, **entry}]})
+        code, output = playbook("playbooks/data.yml", ROOT, "-e", wanted, ANSIBLE_CONFIG=str(ROOT / "ansible.cfg"))
+        return code, output, sum(int(changed) for _, changed, _, _ in RECAP.findall(output))
+
+    def serve_it() -> list[str]:
+        return [proxy for proxy in lab.proxies if name in str(lab.mi(proxy, "domain_dump"))]
+
+    lab.settled()
+    standby, others = lab.standby(), [proxy for proxy in lab.proxies if proxy != lab.standby()]
+    try:
+        lab.host(standby).check("systemctl stop haproxy")
+        code, output, _ = data()
+        assert (code != 0, serve_it()) == (True, others), output[-3000:]
+        lab.host(standby).check("systemctl start haproxy")
+        lab.settled()
+        code, output, _ = data()
+        assert (code, serve_it()) == (0, lab.proxies), output[-3000:]
+        code, output, changed = data()
+        assert (code, changed) == (0, 0), output[-3000:]
+    finally:
+        lab.host(standby).run("systemctl start haproxy")
+        lab.settled()
+        code, output, _ = data(state="absent")
+        assert code == 0, output[-3000:]
+    assert serve_it() == []
 
 
 def test_plan_says_what_site_would_do_and_touches_nothing(lab: Lab) -> None:

@@ -132,6 +132,19 @@ BROKEN = {
         {"opensips_extra_modules": 'modparam("acc", "extra_fields", "db: nowhere")'},
         "carries calls and does not account them: 0 rows in table acc",
     ),
+    # Any address can be bound (ip_nonlocal_bind), so neither the parser nor the start of the engine says anything.
+    "socket at another port": (
+        {"opensips_port": 5070, "proxy_agent_sip_port": 5070},
+        "would not work, and what runs there stays as it is. SCRIPT061",
+    ),
+    "socket at an address of nobody": (
+        {"opensips_extra_modules": "socket=udp:198.18.10.77:5060"},
+        "would not work, and what runs there stays as it is. SCRIPT061",
+    ),
+    "socket at a VIP that is not there": (
+        {"sipha_vips": [{"name": "main", "address": "198.18.10.77/24", "router_id": 51, "preferred": ["sip1", "sip2"]}]},
+        "would not work, and what runs there stays as it is. SCRIPT061",
+    ),
     "port taken": ({"opensips_extra_modules": "socket=udp:127.0.0.1:7999"}, "on 127.0.0.1: Address already in use"),
     "database password": (
         {"sipha_secret_db_engine": "not-the-password-of-it"},
@@ -162,6 +175,21 @@ def test_a_broken_script_goes_again(lab: Lab, bob: Phone, what: str) -> None:
     assert half_done(lab) == []
     assert lab.host(standby).run("/usr/sbin/sipha-health") == (0, "sip: ok\nmi: ok\ndb: ok\ntag: ok\nmedia: ok\n")
     call_works(lab, bob)
+
+
+def test_wrong_sockets_are_refused_under_load_and_a_second_run_has_nothing_to_do(lab: Lab, bob: Phone) -> None:
+    holder, began, before = lab.settled(), engines(lab), releases(lab)
+    with load(lab, bob, 60) as under:
+        code, output = upgrade({"opensips_port": 5070, "proxy_agent_sip_port": 5070})
+        again, second = upgrade({})
+        still = under.still_on()
+    assert code != 0
+    assert f"there is no socket udp:{lab.vip}:5060, its port is 5070." in output, output[-3000:]
+    assert again == 0, second[-3000:]
+    assert second.count("nothing to do, release") == len(lab.proxies)
+    assert still, "the upgrades took longer than the load"
+    assert under.result == under.expected
+    assert (releases(lab), lab.holders(), engines(lab), half_done(lab)) == (before, [holder], began, [])
 
 
 def test_the_controller_is_killed_between_two_proxies(lab: Lab, bob: Phone) -> None:
@@ -199,3 +227,28 @@ def test_the_standby_dies_in_the_middle(lab: Lab, bob: Phone) -> None:
     assert code == 0, output[-3000:]
     assert half_done(lab) == []
     assert [name for name, release in releases(lab).items() if release == before[name]] == []
+
+
+def test_a_proxy_that_a_killed_run_left_out_of_service_takes_part_again(lab: Lab) -> None:
+    """Nothing is to be restarted there, and nothing is noted: as after a restart of the media dispatcher that was cut off at its end."""
+    holder, standby, began = lab.settled(), lab.standby(), engines(lab)
+    lab.host(standby).check("echo 'drained by sipha.cluster' > /etc/sipha/maintenance")
+    assert half_done(lab) == [f"{standby}: /etc/sipha/maintenance"]
+    code, output = upgrade({})
+    assert code == 0, output[-3000:]
+    assert f"{standby} was out of service since a run that was cut off, and takes part again." in output
+    assert (half_done(lab), lab.holders(), engines(lab)) == ([], [holder], began)
+
+
+def test_pinned_numbers_of_proxies_change_nothing_where_they_are_what_runs(lab: Lab) -> None:
+    lab.settled()
+    upgrade({})
+    began = engines(lab)
+    numbers = json.dumps({name: number for number, name in enumerate(sorted(lab.proxies), 1)})
+    code, output = upgrade({"opensips_node_id": "{{ (" + numbers + ")[inventory_hostname] | default(99) }}"})
+    assert code == 0, output[-3000:]
+    assert output.count("nothing to do, release") == len(lab.proxies)
+    code, output = upgrade({"opensips_node_id": 1})
+    assert code != 0
+    assert "INV020 opensips_node_id on sip2: 1 is the number of sip1 too. Give each proxy its own number." in output
+    assert engines(lab) == began

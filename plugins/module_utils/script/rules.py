@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from ipaddress import ip_address
 
 from . import ast, rules_arguments, rules_calls, rules_modules, rules_paths, rules_routes, rules_values
 from .engine import UnknownVersionError
@@ -19,6 +20,12 @@ SOCKETS = found_elsewhere(
     "A registration is stored with the socket it came in on: where the other proxy does not have it, the phone is not reached after a "
     "failover. Only a proxy's own core address may differ. The order counts too: the first socket is that of every request sent.",
 )
+PLACES = found_elsewhere(
+    "SCRIPT061",
+    "error",
+    "a socket that the cluster needs and the script lacks, or one at an address that the proxy does not have",
+    "Proxies may bind addresses that they do not have, as standbys bind VIPs: the engine starts with any, and nobody hears it there.",
+)
 FAMILIES: tuple[tuple[str, tuple[Rule, ...]], ...] = (
     ("Reading", (SYNTAX,)),
     ("Settings, modules, parameters", rules_modules.RULES),
@@ -27,7 +34,7 @@ FAMILIES: tuple[tuple[str, tuple[Rule, ...]], ...] = (
     ("Functions, variables, expressions", rules_calls.RULES),
     ("Answers", rules_paths.RULES),
     ("Flags and variables", rules_values.RULES),
-    ("All proxies together", (SOCKETS,)),
+    ("All proxies together", (SOCKETS, PLACES)),
 )
 RULES: tuple[Rule, ...] = tuple(rule for _, rules in FAMILIES for rule in rules)
 
@@ -62,6 +69,43 @@ def findings(text: str, version: str) -> list[Finding]:
 def sockets(script: ast.Script) -> list[tuple[str, int]]:
     """What it listens on, in its order, with lines; old scripts say listen."""
     return [(" ".join(item.value), item.line) for item in script.settings if item.name in ("socket", "listen")]
+
+
+def _place(socket: str) -> tuple[str, str, str]:
+    """Protocol, address and port of a socket, port "" where it says none."""
+    match = re.match(r"(\w+):(\[[^\]]+\]|[^:\s]+)(?::(\d+))?", socket)
+    return (match[1].lower(), match[2].strip("[]"), match[3] or "") if match else ("", "", "")
+
+
+def _elsewhere(address: str, own: Sequence[str]) -> bool:
+    """Is it an address that this host does not have? Names of hosts and interfaces can't be judged here."""
+    try:
+        there = ip_address(address)
+    except ValueError:
+        return False
+    return not (there.is_loopback or there.is_unspecified or there in {ip_address(one) for one in own})
+
+
+def place_findings(text: str, needed: Sequence[str], own: Sequence[str], host: str = "") -> list[Finding]:
+    """SCRIPT061 over one script: the sockets that must be there, like udp:198.18.10.10:5060, and the addresses that the host has."""
+    try:
+        script = parse(text)
+    except ScriptError:
+        return []  # judge says it
+    there = [(_place(socket), line) for socket, line in sockets(script)]
+    first = there[0][1] if there else 1
+    found = []
+    for socket in needed:
+        protocol, address, port = _place(socket)
+        if (protocol, address, port) not in [place for place, _ in there]:
+            near = [f"{at[2] or 'none'}" for at, _ in there if at[:2] == (protocol, address)]
+            problem = f"there is no socket {socket}{f', its port is {near[0]}' if near else ''}"
+            found.append(Finding(PLACES.id, "error", first, problem, "The others of this cluster look for it there", host))
+    for (protocol, address, port), line in there:
+        if own and _elsewhere(address, own):
+            problem = f"socket {protocol}:{address}{f':{port}' if port else ''} is at an address that {host or 'this host'} does not have"
+            found.append(_waived(Finding(PLACES.id, "error", line, problem, "Use one of its own, or a VIP", host), script.remarks))
+    return found
 
 
 def _own_address(script: ast.Script) -> str:

@@ -135,6 +135,11 @@ def _role_variables(membership: Mapping[str, Sequence[str]], read: Reader, findi
     return values
 
 
+def _node_ids(proxies: Sequence[str], variables: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
+    """The number that each proxy pins (opensips_node_id), or else its place in the order of names."""
+    return {name: int(variables[name].get("opensips_node_id") or place) for place, name in enumerate(proxies, 1)}
+
+
 def _defaults(defaults: Mapping[str, Any]) -> dict[str, Any]:
     """Parsed like the inventory's own values; what is no plain value (a template) is left out."""
     known = {name: _judged(defaults[name], variable)[0] for name, variable in VARIABLES.items() if defaults.get(name) is not None}
@@ -197,7 +202,8 @@ def build(groups: Mapping[str, Sequence[str]], read: Reader, defaults: Mapping[s
             if problem:
                 findings.append(Finding(problem[0], "error", "", variable, *problem[1:]))
 
-    node_ids = {name: number for number, name in enumerate(sorted(h for h, g in membership.items() if "proxies" in g), 1)}
+    variables = _role_variables(membership, read, findings)
+    node_ids = _node_ids(sorted(host for host, member_of in membership.items() if "proxies" in member_of), variables)
     hosts = {}
     for name, member_of in membership.items():
         hosts[name] = Host(
@@ -213,5 +219,4 @@ def build(groups: Mapping[str, Sequence[str]], read: Reader, defaults: Mapping[s
             node_id=node_ids.get(name, 0),
         )
     vips = _vips(settings.get("sipha_vips"), findings)
-    variables = _role_variables(membership, read, findings)
     return Topology(settings, hosts, vips, tuple(findings), variables, _defaults(defaults or {}))

@@ -78,7 +78,7 @@ class Host:
     public_gateway: str = ""
     advertised: IPv4Address | None = None  # what phones see when the public address is behind a 1:1 NAT
     failure_domain: str = ""  # what fails together: a hypervisor, a rack, a site; "" = not said
-    node_id: int = 0  # 1.. among the sorted proxies, 0 for other hosts
+    node_id: int = 0  # of a proxy: pinned by opensips_node_id, or its place in the order of names; 0 for other hosts
 
     @property
     def media_address(self) -> IPv4Address | None:

@@ -16,8 +16,8 @@ from .recorded import SERVERS, SERVICES, short
 
 CONTROLLER = "the controller"
 RELAY_PACKAGES = {"mediaproxy": "mediaproxy-relay", "rtpengine": "rtpengine-daemon"}
-# Written and removed again by the run itself.
-TRANSIENT = ("/etc/sipha/maintenance", "/run/opensips/reloaded")
+# Written and removed again by the run itself, or its own note of what it has done.
+TRANSIENT = ("/etc/sipha/maintenance", "/run/opensips/reloaded", "/var/lib/sipha", "/var/lib/sipha/tables.json")
 
 # Which play restarts a marked service, one host at a time: the prefix of the groups that the run sorts hosts into (group_by).
 PROXY, RELAY, DATABASE = "sipha_restart_", "sipha_relay_", "sipha_galera_"

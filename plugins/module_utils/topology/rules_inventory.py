@@ -78,6 +78,32 @@ def cluster_name(topology: Topology) -> Iterator[Problem]:
         yield "", "sipha_cluster_name", problem, "Choose such a name; on a running cluster keep the old one"
 
 
+@rule("INV020", "error", "numbers of proxies that are pinned for some of them only, or twice", waivable=False)
+def node_ids_pinned(topology: Topology) -> Iterator[Problem]:
+    """Proxies know each other, their calls and their transactions by these numbers. Those without opensips_node_id are numbered by name, so
+    that one that comes or goes would renumber others, maybe to a number that is taken."""
+    proxies = topology.group("proxies")
+    pinned = [host for host in proxies if "opensips_node_id" in topology.variables.get(host.name, {})]
+    unread = {finding.host for finding in topology.findings if finding.variable == "opensips_node_id"}
+    owners: dict[int, str] = {}
+    for host in proxies if pinned and not unread else ():
+        if host not in pinned:
+            problem = f"it is missing here, and set on {', '.join(other.name for other in pinned)}"
+            yield (
+                host.name,
+                "opensips_node_id",
+                problem,
+                f"Set it to {host.node_id} if that is what runs there, or to a number that none has had",
+            )
+        elif topology.variables[host.name]["opensips_node_id"] is None:
+            yield host.name, "opensips_node_id", "it is not known before hosts are reached", "Set it to a plain number"
+        elif host.node_id in owners:
+            problem = f"{host.node_id} is the number of {owners[host.node_id]} too"
+            yield host.name, "opensips_node_id", problem, "Give each proxy its own number"
+        else:
+            owners[host.node_id] = host.name
+
+
 RULES = (
     required_groups,
     addresses_present,
@@ -121,4 +147,5 @@ RULES = (
     found_while_reading("INV017", "error", "a waiver for a rule that can't be waived", "The roles can't work with what that rule finds."),
     domain_is_a_name,
     cluster_name,
+    node_ids_pinned,
 )

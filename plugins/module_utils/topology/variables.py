@@ -46,6 +46,7 @@ VARIABLES: dict[str, Variable] = {
     "proxy_agent_sip_interval": Variable("number", _PROXY, 0),
     "proxy_agent_sip_timeout": Variable("number", _PROXY, 0),
     "proxy_agent_sip_fall": Variable("count", _PROXY, 1),
+    "opensips_node_id": Variable("count", _PROXY, 1, 255),
     "opensips_port": Variable("count", _PROXY, *PORT),
     "opensips_bin_port": Variable("count", _PROXY, *PORT),
     "opensips_metrics_port": Variable("count", _PROXY, *PORT),
