@@ -195,10 +195,8 @@ grep -E "WARNING|ERROR|CRITICAL" said
 kill $! && wait $!
 rm -r "$PWD"
 """
-# What is not there in this scenario: dispatchers and relays (and by choice no set 0), carriers, the other proxy, /etc/protocols. And what
-# the core says of an event that a route waits for before its module is there.
+# What is not there in this scenario: dispatchers and relays (and by choice no set 0), carriers, the other proxy, /etc/protocols.
 NOT_THERE = ("mediaproxy_connect", "rtpe_", "default set 0", "no dispatching data", "tcp_connect", "TCP protocol number")
-NOT_THERE += ('"E_CLUSTERER_NODE_STATE_CHANGED" was previously published',)
 
 
 @pytest.fixture(scope="module")

@@ -149,4 +149,25 @@ def rescue_everywhere(topology: Topology) -> Iterator[Problem]:
         yield name, "opensips_rescue_port", problem, "Set it once, for all proxies"
 
 
-RULES = (same_sockets, agent_asks_engine, sql_is_there, full_sharing, live_registrations_stay, hooks_exist, ports_apart, rescue_everywhere)
+@rule("SCR009", "warning", "calls that ring are rescued, and there are several VIPs")
+def rescue_cancels_from_the_first(topology: Topology) -> Iterator[Problem]:
+    """The engine sends a CANCEL that it only passes on from its first socket. A phone behind NAT that uses another VIP does not get it, and
+    rings until somebody picks it up or it gives up by itself; answers find their way."""
+    on = any(topology.value(host.name, "opensips_rescue_ringing") for host in topology.group("proxies"))
+    if on and len(topology.vips) > 1:
+        others = ", ".join(vip.name for vip in topology.vips[1:])
+        problem = f"when a proxy dies, phones behind NAT that use {others} go on ringing after their caller has given up"
+        yield "", "opensips_rescue_ringing", problem, "Waive SCR009 with a reason if that is acceptable, or use one VIP"
+
+
+RULES = (
+    same_sockets,
+    agent_asks_engine,
+    sql_is_there,
+    full_sharing,
+    live_registrations_stay,
+    hooks_exist,
+    ports_apart,
+    rescue_everywhere,
+    rescue_cancels_from_the_first,
+)

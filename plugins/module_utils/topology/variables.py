@@ -65,7 +65,6 @@ VARIABLES: dict[str, Variable] = {
     "opensips_ring_timeout": Variable("count", _PROXY, 1),
     "opensips_rescue_ringing": Variable("flag", _PROXY),
     "opensips_rescue_port": Variable("count", _PROXY, *PORT),
-    "opensips_max_contacts": Variable("count", _PROXY, 1),
     "opensips_media_relaying": Variable("text", _PROXY, choices=("auto", "always", "never")),
     "opensips_media_timeout": Variable("number", _PROXY, 500, 10000),
     "opensips_extra_modules": Variable("text", _PROXY),
