@@ -89,17 +89,21 @@ def test_without_the_switch_they_are_lost(lab: Lab, bob: Phone, moved: tuple[str
 def test_the_host_dies(lab: Lab, alice: Phone, bob: Phone, carol: Phone, moved: tuple[str, str]) -> None:
     """Answered calls go on, with audio and CDR; a cancelled one ends; and nobody else gets an answer out of it."""
     old, new = moved
-    with bob.waits("answer_late", hold=RINGS + 3) as at_bob, carol.waits("ring") as at_carol:
-        caller = calls_to_bob(lab, CALLS, 20)
-        gives_up = alice.start_call("carol", "call_cancel", hold=6)
-        rings = at_bob.wait_for("INVITE", CALLS, 5).requests("INVITE")[0].call_id
-        at_carol.wait_for("INVITE")
-        lab.host(old).kill()
-        until(lab.holders, lambda found: found == [new], 10, f"the VIP on {new}")
-        assert [reflected(lab, call) for call in (rings, "nobody@example.net")] == [0, 0]
-        heard = all_finished(lab, caller, CALLS)
-        cancelled = gives_up.finished()
-        at_carol.wait_for("ACK")
+    try:
+        with bob.waits("answer_late", hold=RINGS + 3) as at_bob, carol.waits("ring") as at_carol:
+            caller = calls_to_bob(lab, CALLS, 20)
+            gives_up = alice.start_call("carol", "call_cancel", hold=6)
+            rings = at_bob.wait_for("INVITE", CALLS, 5).requests("INVITE")[0].call_id
+            at_carol.wait_for("INVITE")
+            lab.host(old).kill()
+            until(lab.holders, lambda found: found == [new], 10, f"the VIP on {new}")
+            assert [reflected(lab, call) for call in (rings, "nobody@example.net")] == [0, 0]
+            heard = all_finished(lab, caller, CALLS)
+            cancelled = gives_up.finished()
+            at_carol.wait_for("ACK")
+    finally:
+        lab.host(old).start()
+        lab.settled(90)
     assert heard <= {lab.address(name, "public") for name in lab.relays}
     assert (cancelled.code, cancelled.errors) == (0, "")
     assert (cancelled.trace.statuses("INVITE"), cancelled.trace.statuses("CANCEL")) == ([407, 487], [200])
