@@ -118,6 +118,13 @@ def test_messages_do_not_get_into_the_statement() -> None:
     assert [field for field in from_messages if not field.endswith("{s.escape.common})")] == []
 
 
+@pytest.mark.parametrize(("switch", "pause"), [(True, "1500ms"), (False, "200ms")])
+def test_a_dead_engine_stays_away_until_its_peers_have_noticed(monkeypatch: pytest.MonkeyPatch, switch: bool, pause: str) -> None:
+    monkeypatch.setattr(script_templates, "TEMPLATE", "{% include 'dropin.conf.j2' %}")
+    unit = script_templates._render.__wrapped__("3.6", "mediaproxy", "sql_only", "sip1", (("opensips_rescue_ringing", switch),))
+    assert lines(unit, "RestartSec=") == [f"RestartSec={pause}"]
+
+
 @pytest.mark.parametrize(("switch", "found"), [(True, [("local", "udp", 5066.0)]), (False, [])])
 def test_the_model_knows_the_port(switch: bool, found: list[tuple[str, str, float]]) -> None:
     topology = model(overlaid({"all": {"opensips_rescue_ringing": switch}}))
