@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """How often proxies of the lab take each other for dead without reason, by the interval of VRRP adverts, while all its processors are busy.
 
-tools/benchmark_vrrp.py [SECONDS] [INTERVAL ...]     default: 120 seconds each of 1 0.5 0.2 0.1 0.05
+tools/benchmark_vrrp.py [SECONDS] [PRIORITY] [INTERVAL ...]     default: 120 seconds each of 1 0.5 0.2 0.1 0.05
 
+PRIORITY is how keepalived runs: as-is (default), ordinary, nice (-20), realtime.
 Twice as many busy loops as processors run on each proxy meanwhile. A false failover is a proxy that becomes master, or backup, although
 nothing was broken. "Detected after" is what keepalived waits for a silent master: three adverts and the skew. The lab must be up; its
 keepalived.conf is put back at the end.
@@ -25,6 +26,18 @@ STATE = re.compile(r"Entering (MASTER|BACKUP|FAULT) STATE")
 def inside(host: str, command: str) -> str:
     done = subprocess.run(["docker", "exec", f"sipha-{host}", "sh", "-c", command], capture_output=True, text=True, check=True)
     return done.stdout
+
+
+PRIORITIES = {"ordinary": "", "nice": "vrrp_priority -20", "realtime": "vrrp_rt_priority 50"}
+
+
+def set_priority(line: str) -> None:
+    for host in PROXIES:
+        inside(
+            host,
+            f"sed -i -e '/vrrp_priority\\|vrrp_rt_priority/d' -e 's/^global_defs {{/&\\n{line}/' {CONF} && systemctl restart keepalived",
+        )
+        time.sleep(5)
 
 
 def set_interval(interval: str) -> None:
@@ -50,9 +63,12 @@ def changes(seconds: int) -> int:
 def main() -> None:
     words = sys.argv[1:]
     seconds = int(words[0]) if words else 120
+    for host in PROXIES:
+        inside(host, f"cp -a {CONF} /root/keepalived.conf.before")
+    priority = words.pop(1) if words[1:] and words[1][0].isalpha() else "as-is"
+    if priority in PRIORITIES:
+        set_priority(PRIORITIES[priority])
     intervals = words[1:] or ["1", "0.5", "0.2", "0.1", "0.05"]
-    before = re.search(r"advert_int (\S+)", inside(PROXIES[0], f"cat {CONF}"))
-    assert before
     print("| adverts every | a silent master is detected after | changes of state | per hour |\n|---|---|---|---|", flush=True)
     try:
         for interval in intervals:
@@ -62,7 +78,8 @@ def main() -> None:
             detected = float(interval) * (3 + (256 - 238) / 256)
             print(f"| {interval} s | {detected:.2f} s | {number} in {seconds} s | {number * 3600 / seconds:.0f} |", flush=True)
     finally:
-        set_interval(before[1])
+        for host in PROXIES:
+            inside(host, f"cp -a /root/keepalived.conf.before {CONF} && systemctl restart keepalived")
 
 
 if __name__ == "__main__":

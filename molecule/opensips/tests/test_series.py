@@ -153,6 +153,7 @@ def test_another_series_is_refused(engine: tuple[str, testinfra.host.Host], tmp_
 
 
 RTPENGINE: dict[str, object] = {"media_relay": "rtpengine"}
+RESCUE: dict[str, object] = {"opensips_rescue_ringing": True}
 # What is set, what of the model is another, and how often words are in the script. The default is what the scenario has converged to.
 MEDIA: dict[str, tuple[dict[str, object], dict[str, object], dict[str, int]]] = {
     "mediaproxy, auto": ({}, {}, {"use_media_proxy();": 3, "end_media_session();": 1, "(branch(flags)": 1, "rtpengine": 0}),
@@ -168,6 +169,9 @@ MEDIA: dict[str, tuple[dict[str, object], dict[str, object], dict[str, int]]] = 
         {},
         {"(du{uri.host})": 1, "use_media_proxy();": 3},
     ),
+    "mediaproxy, rescue": (RESCUE, {}, {"use_media_proxy();": 6, "socket=udp:127.0.0.1:5066": 1, "forward();": 1, '"gone_': 2}),
+    "rtpengine, rescue": (RESCUE, RTPENGINE, {"rtpengine_answer(": 5, "rtpengine_delete(": 3, "forward();": 1, "media_proxy": 0}),
+    "none, rescue": ({"opensips_media_relaying": "never", **RESCUE}, {}, {"forward();": 1, "RESCUED": 0, "MEDIA": 0}),
 }
 
 # The engine itself, for a moment, on SQLite instead of MariaDB: flags and names that its parser passes over stop it here.
@@ -240,14 +244,18 @@ def test_relays_are_named_by_the_address_of_their_media(engine: tuple[str, testi
     """What stands in the phones' SDP, which is not the relay's own address behind a 1:1 NAT, and what the relay is called by."""
     _, host = engine
     text = host.file(SCRIPT).content_string
-    if media == "rtpengine, auto":
+    if media.startswith("rtpengine"):
         sockets = "udp:198.18.40.31:2223 udp:198.18.40.32:2223"
         assert [line for line in text.splitlines() if "rtpengine_sock" in line] == [
             f'modparam("rtpengine", "rtpengine_sock", "{number} == {sockets}")' for number in (1, 2)
         ]
         assert text.count('"ping_enabled", 1') == (0 if SERIES[engine[0]] == "3.4" else 1)
     else:
-        named = {} if media == "mediaproxy, never" else {"198[.]18[.]41[.]31": "198.18.40.31", "203[.]0[.]113[.]32": "198.18.40.32"}
-        assert [line.strip() for line in text.splitlines() if "DLG_json" in line] == [
+        named = (
+            {}
+            if media in ("mediaproxy, never", "none, rescue")
+            else {"198[.]18[.]41[.]31": "198.18.40.31", "203[.]0[.]113[.]32": "198.18.40.32"}
+        )
+        assert [line.strip() for line in text.splitlines() if "DLG_json" in line and "(media_relay)" in line] == [
             f'if ($DLG_json =~ "IN IP4 {pattern}[^0-9]") $avp(media_relay) = "{address}";' for pattern, address in named.items()
         ]

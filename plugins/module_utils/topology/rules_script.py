@@ -34,6 +34,8 @@ def listeners(topology: Topology, host: Host) -> list[Listener]:
         wanted += [(where, protocol, "opensips_port") for where, protocol in (("vip", "udp"), ("vip", "tcp"), ("core", "udp"))]
         wanted += [("core", "tcp", "opensips_bin_port"), ("core", "tcp", "opensips_metrics_port")]
         wanted += [("local", "tcp", "db_router_port"), ("core", "tcp", "db_router_peers_port")]
+        if topology.value(host.name, "opensips_rescue_ringing"):
+            wanted.append(("local", "udp", "opensips_rescue_port"))
         if media == "mediaproxy":
             wanted += [("core", "tcp", "mediaproxy_control_port"), ("core", "tcp", "mediaproxy_management_port")]
     if "databases" in host.groups:
@@ -131,4 +133,41 @@ def ports_apart(topology: Topology) -> Iterator[Problem]:
             yield host.name, second.variable, problem, "Give each its own port"
 
 
-RULES = (same_sockets, agent_asks_engine, sql_is_there, full_sharing, live_registrations_stay, hooks_exist, ports_apart)
+@rule("SCR008", "error", "calls that ring are rescued on some proxies only, or through different ports")
+def rescue_everywhere(topology: Topology) -> Iterator[Problem]:
+    """Each proxy finishes the calls of the others by what they have told it; one that tells nothing leaves nothing to finish. A script that
+    is not the same everywhere is refused besides."""
+    proxies = topology.group("proxies")
+    on = [host.name for host in proxies if topology.value(host.name, "opensips_rescue_ringing")]
+    if on and len(on) < len(proxies):
+        for host in proxies:
+            if host.name not in on:
+                problem = f"it is off here, and on at {', '.join(on)}"
+                yield host.name, "opensips_rescue_ringing", problem, "Set it once, for all proxies"
+    for name, mine, most in differing(topology, proxies, "opensips_rescue_port") if on else ():
+        problem = f"it is {shown(float(str(mine)))} here and {shown(float(str(most)))} on the other proxies"
+        yield name, "opensips_rescue_port", problem, "Set it once, for all proxies"
+
+
+@rule("SCR009", "warning", "calls that ring are rescued, and there are several VIPs")
+def rescue_cancels_from_the_first(topology: Topology) -> Iterator[Problem]:
+    """The engine sends a CANCEL that it only passes on from its first socket. A phone behind NAT that uses another VIP does not get it, and
+    rings until somebody picks it up or it gives up by itself; answers find their way."""
+    on = any(topology.value(host.name, "opensips_rescue_ringing") for host in topology.group("proxies"))
+    if on and len(topology.vips) > 1:
+        others = ", ".join(vip.name for vip in topology.vips[1:])
+        problem = f"when a proxy dies, phones behind NAT that use {others} go on ringing after their caller has given up"
+        yield "", "opensips_rescue_ringing", problem, "Waive SCR009 with a reason if that is acceptable, or use one VIP"
+
+
+RULES = (
+    same_sockets,
+    agent_asks_engine,
+    sql_is_there,
+    full_sharing,
+    live_registrations_stay,
+    hooks_exist,
+    ports_apart,
+    rescue_everywhere,
+    rescue_cancels_from_the_first,
+)

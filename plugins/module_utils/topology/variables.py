@@ -64,6 +64,8 @@ VARIABLES: dict[str, Variable] = {
     "opensips_expire_grace": Variable("count", _PROXY, 0),
     "opensips_reply_timeout": Variable("count", _PROXY, 1),
     "opensips_ring_timeout": Variable("count", _PROXY, 1),
+    "opensips_rescue_ringing": Variable("flag", _PROXY),
+    "opensips_rescue_port": Variable("count", _PROXY, *PORT),
     "opensips_media_relaying": Variable("text", _PROXY, choices=("auto", "always", "never")),
     "opensips_media_timeout": Variable("number", _PROXY, 500, 10000),
     "opensips_extra_modules": Variable("text", _PROXY),
