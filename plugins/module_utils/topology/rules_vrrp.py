@@ -109,7 +109,7 @@ def interval_not_too_short(topology: Topology) -> Iterator[Problem]:
     for host, (interval,) in numbers(topology, "proxies", "keepalived_advertisement_interval"):
         if interval < 0.05:
             problem = f"{shown(interval)} s makes a proxy that pauses for {shown(3 * interval)} s lose its VIP"
-            yield host, "keepalived_advertisement_interval", problem, "Set it to 0.05 or more; 0.2 is the default"
+            yield host, "keepalived_advertisement_interval", problem, "Set it to 0.05 or more; 0.1 is the default"
 
 
 @rule("VRP003", "warning", "no gratuitous ARP after the first")
