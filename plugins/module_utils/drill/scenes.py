@@ -14,6 +14,7 @@ from .budget import DRILLS, drill
 POWER = ("off", "on", "pause", "resume", "reboot")
 RELAY_UNITS = {"mediaproxy": "mediaproxy-relay", "rtpengine": "rtpengine-daemon"}
 FLAPS = 10
+EVERYBODY = ["0.0.0.0/0", "::/0"]
 
 
 class SceneError(ValueError):
@@ -143,14 +144,14 @@ SCENES: dict[str, Callable[[Model, Now], Scene]] = {
     "gateway_gone": _holder("gateway_gone"),
     "writer_killed": _writer("process_killed", units=["mariadb"], keep_down=True),
     "writer_paused": _writer("unit_frozen", units=["mariadb"]),
-    "writer_partitioned": _writer("partition"),
+    "writer_partitioned": _writer("partition", peers=EVERYBODY),
     "two_databases_lost": _two_lost,
     "all_databases_lost": lambda model, now: Scene(_killed(_databases(model, now, len(model["databases"]))), afterwards="recover.yml"),
     "database_disk_full": _writer("disk_full", directory="/var/lib/mysql"),
     "haproxy_killed": _holder("process_killed", "haproxy"),
     "relay_killed": _relay_scene(lambda host, unit: _fault(host, "process_killed", units=[unit])),
     "relay_frozen": _relay_scene(lambda host, unit: _fault(host, "unit_frozen", units=[unit])),
-    "relay_cut_off": _relay_scene(lambda host, _: _fault(host, "partition")),
+    "relay_cut_off": _relay_scene(lambda host, _: _fault(host, "partition", peers=EVERYBODY)),
     "dispatcher_killed": _dispatcher,
     "clock_stepped": _holder("clock_stepped", step=3600),
     "core_degraded": _degraded,
