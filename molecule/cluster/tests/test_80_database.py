@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 from cluster_lab import Lab, until
-from sipp_runner import Phone
+from sipp_runner import Phone, trunk_call
 
 DEADLOCK = "SIGNAL SQLSTATE '40001' SET MYSQL_ERRNO = 1213, MESSAGE_TEXT = 'Deadlock found'"
 OUTAGE = 12.0  # Galera's own detection of a dead member (about 2.5 s), a refused attempt before it, and Retry-After: 5
@@ -145,6 +145,8 @@ def test_no_200_while_the_database_is_away(lab: Lab, alice: Phone) -> None:
         lab.host(name).check("systemctl stop haproxy")
     assert refused(alice.register().trace.statuses("REGISTER"))
     assert lab.location("alice") == before
+    # Not 404: alice is not unknown, nobody could be asked.
+    assert trunk_call(lab, "probe", "alice").final("INVITE") == 503
     for name in lab.proxies:
         lab.host(name).check("systemctl start haproxy")
     assert registers_again(alice) <= 2
