@@ -160,7 +160,7 @@ def test_audio_that_stops_for_good_is_silence() -> None:
 
 def test_nobody_answers() -> None:
     with lab(lambda first, number: first.startswith("INVITE"), held=1, rate=0) as (caller, _, rows):
-        until(lambda: bool(caller.legs))
+        until(lambda: any(leg.waits for leg in caller.legs.values()))
         (leg,) = caller.legs.values()
         leg.deadline = time.monotonic()
     found = judged(rows)
