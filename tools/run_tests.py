@@ -128,7 +128,7 @@ def cluster(totals: Totals) -> None:
 PARTS: dict[str, Callable[[Totals], object]] = {
     "lint": lint,
     "unit": lambda totals: tests(totals, "unit", ["tests/unit"]),
-    "playbooks": lambda totals: tests(totals, "playbooks", ["tests/playbooks"]),
+    "playbooks": lambda totals: tests(totals, "playbooks", ["-n", "2", "--dist", "loadfile", "tests/playbooks"]),
     "time_sync": lambda totals: scenario(totals, "time_sync", "test"),
     "arbitrator": lambda totals: scenario(totals, "arbitrator", "test"),
     "opensips": lambda totals: scenario(totals, "opensips", "test"),
