@@ -15,6 +15,7 @@ import selectors
 import socket
 import struct
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
@@ -110,7 +111,7 @@ class Leg:
     over: bool = False
 
 
-class Side:
+class Side(ABC):
     """One UDP socket, its calls and its timers."""
 
     def __init__(self, settings: Settings, say: Callable[[str], object]) -> None:
@@ -260,23 +261,23 @@ class Side:
             self.asked(leg, got, peer)
 
     # What the two sides do differently
-    def begin(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def begin(self) -> None: ...
 
-    def stop(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def stop(self) -> None: ...
 
-    def done(self) -> bool:
-        raise NotImplementedError
+    @abstractmethod
+    def done(self) -> bool: ...
 
-    def answered(self, leg: Leg, got: sip.Message) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def answered(self, leg: Leg, got: sip.Message) -> None: ...
 
     def asked(self, leg: Leg | None, got: sip.Message, peer: Address) -> None:
         self.send(self.answer(got, 481, "No such call", "none"), peer)
 
-    def bye(self, leg: Leg) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def bye(self, leg: Leg) -> None: ...
 
 
 class Caller(Side):
