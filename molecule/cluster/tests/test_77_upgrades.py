@@ -231,6 +231,7 @@ def test_the_standby_dies_in_the_middle(lab: Lab, bob: Phone) -> None:
 
 def test_a_proxy_that_a_killed_run_left_out_of_service_takes_part_again(lab: Lab) -> None:
     """Nothing is to be restarted there, and nothing is noted: as after a restart of the media dispatcher that was cut off at its end."""
+    upgrade({})
     holder, standby, began = lab.settled(), lab.standby(), engines(lab)
     lab.host(standby).check("echo 'drained by sipha.cluster' > /etc/sipha/maintenance")
     assert half_done(lab) == [f"{standby}: /etc/sipha/maintenance"]
