@@ -43,7 +43,7 @@ def observations(**changes: Any) -> dict[str, Any]:
         "pingers": held(),
         "proxies": ["sip1", "sip2"],
         "relays": [[START + number / 2, host, "relay", True] for number in range(30) for host in ("relay1", "relay2")],
-        "calls": {"up": 50, "ended": 0, "silent": 0, "attempts": 100, "failed": 0},
+        "calls": {"up": 50, "ended": 0, "silent": 0, "attempts": 100, "failed": 0, "cut_off": 0},
         "kept": {
             "location": {"before": ["alice", "bob"], "after": ["bob", "alice", "carol"]},
             "cdrs": {"before": ["c1", "c2"], "after": ["c1", "c2"]},

@@ -167,6 +167,16 @@ def test_nobody_answers() -> None:
     assert (found["up"], found["attempts"], found["failed"], found["results"]) == (0, 1, 1, {"no answer to INVITE": 1})
 
 
+def test_who_has_a_100_waits_and_is_cut_off_not_failed() -> None:
+    with lab(refuse="100 Trying", held=1, rate=0) as (caller, _, rows):
+        until(lambda: any(leg.waits == "INVITE" and not leg.packet for leg in caller.legs.values()))
+        (leg,) = caller.legs.values()
+        leg.deadline = time.monotonic()
+    found = judged(rows)
+    assert (found["attempts"], found["failed"], found["cut_off"]) == (1, 0, 1)
+    assert found["results"] == {"no answer after its provisional one": 1}
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [

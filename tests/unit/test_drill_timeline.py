@@ -33,7 +33,7 @@ def test_a_drill_that_went_well_has_all_its_numbers() -> None:
         "rows_lost",
     )
     assert {name: found[name].value for name in zero} == dict.fromkeys(zero, 0)
-    assert [found[name].value for name in ("calls_ended", "calls_silent", "calls_failed", "changes")] == [0, 0, 0, 0]
+    assert [found[name].value for name in ("calls_ended", "calls_silent", "calls_failed", "calls_cut_off", "changes")] == [0, 0, 0, 0, 0]
     assert found["holders_at_end"].detail == "main: sip2"
     assert {name for name, one in found.items() if one.value is None} == {
         *(f"outage_{name}" for name in ("options_tcp", "register_tcp", "options_v6", "register_v6")),

@@ -24,7 +24,7 @@ from junk import junk
 JUDGED = [name for name, allowed in DEFAULTS.items() if allowed is not None]
 
 
-def verdict(name: str = "host_killed", inventory: Any = None, **changes: Any) -> Verdict:
+def verdict(name: str = "keepalived_killed", inventory: Any = None, **changes: Any) -> Verdict:
     seen = read(observations(**changes))
     return judge(name, budgets(name, inventory), measure(seen, drill(name).partition), seen)
 
@@ -34,7 +34,7 @@ def test_a_good_drill_passes_and_says_its_outages() -> None:
     assert result.passed
     assert result.reasons == []
     assert [line.measure for line in result.lines] == [name for name in MEASURES if name in JUDGED]
-    assert result.text == ("host_killed: passed (OPTIONS outage 0.42 s, REGISTER outage 0.42 s, Write outage 0.42 s)")
+    assert result.text == ("keepalived_killed: passed (OPTIONS outage 0.42 s, REGISTER outage 0.42 s, Write outage 0.42 s)")
     assert result.lines[0].sentence == ("OPTIONS outage: 0.42 s, within the 1 s allowed (750 of 750 answered well, 0 refused, 0 lost)")
 
 
@@ -49,6 +49,7 @@ BROKEN: dict[str, dict[str, Any]] = {
     "calls_ended": {"calls": {**observations()["calls"], "ended": 1}},
     "calls_silent": {"calls": {**observations()["calls"], "silent": 1}},
     "calls_failed": {"calls": {**observations()["calls"], "failed": 1}},
+    "calls_cut_off": {"calls": {**observations()["calls"], "cut_off": 1}},
     "changes": {"changes": 1},
 }
 
@@ -59,7 +60,7 @@ def test_each_budget_fails_by_itself(name: str) -> None:
     failed = [line for line in result.lines if line.passed is False]
     assert not result.passed
     assert name in {line.measure for line in failed}
-    assert f"host_killed: FAILED: {failed[0].title}: " in result.text
+    assert f"keepalived_killed: FAILED: {failed[0].title}: " in result.text
     assert "more than the" in failed[0].sentence
 
 
@@ -68,17 +69,17 @@ def test_a_missing_measurement_is_never_a_pass(name: str) -> None:
     seen = read(observations())
     found = measure(seen)
     del found[name]
-    result = judge("host_killed", budgets("host_killed"), found, seen)
+    result = judge("keepalived_killed", budgets("keepalived_killed"), found, seen)
     assert not result.passed
     assert result.reasons == [f"{MEASURES[name].title}: not measured, nobody looked; this counts as failed"]
 
 
 def test_nothing_observed_fails_everything() -> None:
     seen = read({})
-    result = judge("host_killed", budgets("host_killed"), measure(seen), seen)
+    result = judge("keepalived_killed", budgets("keepalived_killed"), measure(seen), seen)
     assert [line.passed for line in result.lines] == [False] * len(JUDGED)
-    assert result.text.startswith("host_killed: FAILED: No fault is recorded: nothing was broken (and ")
-    assert not judge("host_killed", {}, measure(seen), read(observations())).passed
+    assert result.text.startswith("keepalived_killed: FAILED: No fault is recorded: nothing was broken (and ")
+    assert not judge("keepalived_killed", {}, measure(seen), read(observations())).passed
 
 
 @pytest.mark.parametrize(
@@ -96,11 +97,18 @@ def test_a_fault_that_did_not_happen_or_did_not_end_fails_the_drill(changes: dic
     assert says in result.reasons[0]
 
 
+def test_a_drill_that_was_not_done_to_its_end_fails_and_says_where() -> None:
+    result = verdict(stopped="Observe | Calls are up: 3 of 50")
+    assert result.text == "keepalived_killed: FAILED: It could not be done to its end: Observe | Calls are up: 3 of 50"
+    bare = judge("keepalived_killed", {}, {}, read({"stopped": "Calls are up"}))
+    assert (bare.passed, bare.reasons) == (False, ["It could not be done to its end: Calls are up"])
+
+
 def test_the_inventory_may_be_stricter_looser_or_not_judge() -> None:
     assert not verdict(inventory={"all": {"outage_options": 0.4}}).passed
-    assert verdict(inventory={"all": {"outage_options": 0.4}, "host_killed": {"outage_options": 0.42000001}}).passed
+    assert verdict(inventory={"all": {"outage_options": 0.4}, "keepalived_killed": {"outage_options": 0.42000001}}).passed
     assert budgets("writer_killed", {"all": {"outage_register": 0.5}})["outage_register"] == 3.0
-    result = verdict(inventory={"host_killed": {"two_holders": None}}, holders=held(overlap=3.0))
+    result = verdict(inventory={"keepalived_killed": {"two_holders": None}}, holders=held(overlap=3.0))
     assert result.passed
     line = next(line for line in result.lines if line.measure == "two_holders")
     assert (line.passed, line.word) == (None, "not judged")
@@ -111,7 +119,7 @@ def test_the_inventory_may_be_stricter_looser_or_not_judge() -> None:
 
 def test_a_partition_excuses_two_holders_only_while_it_lasts() -> None:
     assert verdict("vrrp_lost", holders=held(overlap=4.5)).passed
-    assert not verdict("host_killed", holders=held(overlap=4.5)).passed
+    assert not verdict("keepalived_killed", holders=held(overlap=4.5)).passed
     assert not verdict("vrrp_lost", holders=held(overlap=6.0)).passed
 
 
@@ -131,17 +139,17 @@ def test_a_partition_excuses_two_holders_only_while_it_lasts() -> None:
 )
 def test_wrong_budgets_are_refused(given: Any, says: str) -> None:
     with pytest.raises(BudgetError) as error:
-        budgets("host_killed", given)
+        budgets("keepalived_killed", given)
     assert says in str(error.value)
     with pytest.raises(BudgetError, match="there is no drill 'x'"):
         budgets("x")
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(junk("all", "host_killed", {"all": {"changes": 1}}))
+@given(junk("all", "keepalived_killed", {"all": {"changes": 1}}))
 def test_junk_as_budgets_is_refused_or_taken_whole(value: Any) -> None:
     try:
-        found = budgets("host_killed", value)
+        found = budgets("keepalived_killed", value)
     except BudgetError:
         return
     assert set(found) == set(MEASURES)

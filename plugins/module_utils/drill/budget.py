@@ -43,6 +43,7 @@ MEASURES: dict[str, Kind] = {
     "calls_silent": Kind("", "Calls without audio", "calls that were up, and whose audio stopped for good"),
     "audio_gap": Kind("s", "Audio gap", "longest time without audio in a call that was up"),
     "calls_failed": Kind("", "Call attempts failed", "calls that could not be set up, after all retransmissions"),
+    "calls_cut_off": Kind("", "Call attempts cut off", "calls that had their 100 or rang, and never heard more"),
     "cdrs_lost": Kind("", "CDRs lost", "calls without their accounting row"),
     "rows_lost": Kind("", "Writes lost", "rows that the database had confirmed, and are gone"),
     "two_holders": Kind("s", "Two holders of a VIP", "time in which two proxies had the same VIP, a partition's own time left out"),
@@ -66,6 +67,7 @@ DEFAULTS: Budgets = {
     "calls_silent": 0,
     "audio_gap": None,
     "calls_failed": 0,
+    "calls_cut_off": 0,
     "cdrs_lost": 0,
     "rows_lost": 0,
     "two_holders": 0.5,  # a host that wakes up has its address until it hears the new holder
@@ -75,8 +77,10 @@ DEFAULTS: Budgets = {
     "trouble_before": 0,
 }
 WRITER: Budgets = {"outage_register": 3.0}
+# Whoever has a 100 does not retransmit, and what a dead engine had not answered yet dies with it.
+CRASH: Budgets = {"calls_cut_off": None}
 # Without a database there are no registrations, no new calls and no accounting (docs/failover.md); what was there must be there again.
-NO_DATABASE: Budgets = dict.fromkeys(("outage_register", "outage_write", "lost_requests", "calls_failed", "cdrs_lost"))
+NO_DATABASE: Budgets = dict.fromkeys(("outage_register", "outage_write", "lost_requests", "calls_failed", "calls_cut_off", "cdrs_lost"))
 
 
 @dataclass(frozen=True)
@@ -96,10 +100,12 @@ DRILLS: dict[str, Drill] = {
     drill.name: drill
     for drill in (
         Drill("switchover", "Planned move of the VIP", "the holder gives its VIPs away in good order", "holder", 5),
-        Drill("proxy_killed", "SIP engine killed", "the engine's processes end at once (kill -9)", "holder", 5),
-        Drill("proxy_frozen", "SIP engine frozen", "the engine's processes stop and keep their sockets (SIGSTOP)", "holder", 10),
-        Drill("host_killed", "Host killed", "power off, without a word", "holder", 10),
-        Drill("host_paused", "Host paused", "nothing on it runs, then all goes on as if no time had passed", "holder", 10),
+        Drill("proxy_killed", "SIP engine killed", "the engine's processes end at once (kill -9)", "holder", 5, budgets=CRASH),
+        Drill(
+            "proxy_frozen", "SIP engine frozen", "the engine's processes stop and keep their sockets (SIGSTOP)", "holder", 10, budgets=CRASH
+        ),
+        Drill("host_killed", "Host killed", "power off, without a word", "holder", 10, budgets=CRASH),
+        Drill("host_paused", "Host paused", "nothing on it runs, then all goes on as if no time had passed", "holder", 10, budgets=CRASH),
         Drill("host_rebooted", "Host rebooted", "an orderly reboot", "holder", 10),
         Drill("keepalived_killed", "keepalived killed", "nobody guards the address any more (kill -9)", "holder", 10),
         Drill("public_link_down", "Public link down", "the interface to clients is down", "holder", 10, partition=True),
@@ -122,7 +128,9 @@ DRILLS: dict[str, Drill] = {
         Drill("core_degraded", "Bad core network", "20 % of packets are lost, the others 200 ms late", "proxies", 20),
         Drill("dns_gone", "DNS gone", "no name can be resolved", "proxies", 15),
         Drill("link_flapping", "Flapping link", "the public link goes down and up ten times", "holder", 60, partition=True),
-        Drill("proxy_and_database", "Two faults at once", "holder and writer die together", "holder+database", 10, budgets=WRITER),
+        Drill(
+            "proxy_and_database", "Two faults at once", "holder and writer die together", "holder+database", 10, budgets={**WRITER, **CRASH}
+        ),
     )
 }
 

@@ -24,6 +24,7 @@ from ..node import message as sip
 
 T1, T2, GIVE_UP = 0.5, 4.0, 32.0  # seconds, RFC 3261
 RINGS_AT_MOST = 60.0
+ONLY_PROVISIONAL = "no answer after its provisional one"  # the caller had stopped to retransmit
 HELD = "held"  # part of the Call-ID of calls that have audio
 PACKET = bytes([0x80, 8])
 LINGER = 1.0  # seconds for what is still on its way when the last call is over
@@ -177,7 +178,7 @@ class Side(ABC):
         leg.turn += 1
 
     def unanswered(self, leg: Leg) -> None:
-        self.finish(leg, f"no answer to {leg.waits}")
+        self.finish(leg, ONLY_PROVISIONAL if leg.waits == "INVITE" and not leg.packet else f"no answer to {leg.waits}")
 
     def finish(self, leg: Leg, result: str) -> None:
         """The call is over. Its leg stays, to repeat answers that were lost."""

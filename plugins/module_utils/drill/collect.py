@@ -66,7 +66,7 @@ def collect(directory: Path, vips: Mapping[str, str], proxies: Sequence[str], en
         "holders": until(gather.holders(looks, interfaces, vips), end),
         "pingers": until(gather.pingers(looks), end),
         "relays": until(gather.relays(looks), end),
-        "calls": {key: calls[key] for key in ("up", "ended", "silent", "attempts", "failed")},
+        "calls": {key: calls[key] for key in ("up", "ended", "silent", "attempts", "failed", "cut_off")},
         "audio_gap": calls["audio_gap"],
         "kept": kept,
         "proxies": list(proxies),

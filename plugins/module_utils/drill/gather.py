@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from .calls import ONLY_PROVISIONAL
 from .samples import is_time
 
 Row = list[Any]
@@ -92,7 +93,8 @@ def calls(lines: Iterable[str], source: str = "calls") -> dict[str, Any]:
     """What caller and phone wrote (calls.py). Numbers for the verdict, and the Call-IDs of calls that went well.
 
     A held call has ended when anything but its caller ended it, and is silent when audio had stopped for good at either side. One that was
-    never answered is a failed attempt, like those of the steady rate."""
+    never answered is a failed attempt, like those of the steady rate; cut off when it
+    had a provisional answer, after which nobody retransmits."""
     rows = []
     for number, line in enumerate([one for one in lines if one.strip()], 1):
         try:
@@ -113,7 +115,8 @@ def calls(lines: Iterable[str], source: str = "calls") -> dict[str, Any]:
         "ended": sum(row[7] != "good" for row in up),
         "silent": len(quiet),
         "attempts": len(attempts),
-        "failed": sum(row[7] != "good" for row in attempts),
+        "failed": sum(row[7] not in ("good", ONLY_PROVISIONAL) for row in attempts),
+        "cut_off": sum(row[7] == ONLY_PROVISIONAL for row in attempts),
         "audio_gap": max((float(row[6]) for row in rows if row[1] and row[2] in begun), default=None),
         "good": sorted(row[2] for row in own if row[7] == "good"),
         "results": dict(Counter(row[7] for row in own if row[7] != "good")),

@@ -43,6 +43,7 @@ class Observations:
     kept: Mapping[str, tuple[frozenset[str], frozenset[str]]] = field(default_factory=dict)
     proxies: tuple[str, ...] = ()  # who must have been asked about holders and pingers; empty: at least two
     changes: int | None = None
+    stopped: str = ""  # why the playbook could not do this drill to its end
     max_lag: float = MAX_LAG
 
     @property
@@ -80,7 +81,7 @@ def _ids(name: str, row: Any) -> tuple[frozenset[str], frozenset[str]]:
 
 def read(values: Mapping[str, Any]) -> Observations:
     """From what the playbook collected (JSON). ObservationError names what is wrong; parts may be missing."""
-    known = {"faults", "probes", "holders", "pingers", "relays", "calls", "kept", "changes", "offsets", "max_lag", "proxies", "audio_gap"}
+    known = {*Observations.__dataclass_fields__, "offsets"}
     if unknown := sorted(set(values) - known):
         raise ObservationError(f"observations: there is no {unknown[0]!r}; there are {', '.join(sorted(known))}")
     offsets = _part(values, "offsets", Mapping, {})
@@ -106,6 +107,7 @@ def read(values: Mapping[str, Any]) -> Observations:
         kept={name: _ids(name, row) for name, row in _part(values, "kept", Mapping, {}).items()},
         proxies=tuple(map(str, _part(values, "proxies", list, []))),
         changes=_part(values, "changes", int, None),
+        stopped=_part(values, "stopped", str, ""),
         audio_gap=_part(values, "audio_gap", (int, float), None),
         max_lag=_part(values, "max_lag", (int, float), MAX_LAG),
     )

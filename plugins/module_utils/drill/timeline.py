@@ -16,7 +16,7 @@ from .samples import MAX_GAP, Sample, Span
 from .summary import Summary, prompt, summarise
 
 REPEATED = ("options", "register", "options_v6", "register_v6")  # over UDP, with retransmission
-CALLS = {"ended": "calls_ended", "silent": "calls_silent", "failed": "calls_failed"}
+CALLS = {"ended": "calls_ended", "silent": "calls_silent", "failed": "calls_failed", "cut_off": "calls_cut_off"}
 KEPT = {"location": "registrations_lost", "cdrs": "cdrs_lost", "rows": "rows_lost"}
 EDGE = 0.1  # seconds; a request that left so short before the fault may have been hit by it
 AFTER = 1.0  # seconds that an observer must go on after the fault began, at least
@@ -148,7 +148,7 @@ def _calls(seen: Observations) -> dict[str, Measure]:
     """`up` and `attempts` are how many there were; without any, none could fail."""
     found = {}
     for name, measure in CALLS.items():
-        total = seen.calls.get("attempts" if name == "failed" else "up")
+        total = seen.calls.get("attempts" if name in ("failed", "cut_off") else "up")
         if name not in seen.calls or not total:
             found[measure] = Measure(None, "not counted" if name not in seen.calls else "there was no call")
         else:

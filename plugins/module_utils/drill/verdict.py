@@ -93,6 +93,8 @@ def judge(drill: str, budgets: Budgets, found: Mapping[str, Measure], seen: Obse
     lines = [_line(name, found.get(name, Measure(None)), budgets[name]) for name in MEASURES if name in budgets]
     shown_lines = [line for line in lines if not (line.value is None and line.passed is None)]  # neither asked for nor measured
     problems = [problem for fault in seen.faults if (problem := _fault_problem(fault))]
-    if not seen.faults:
+    if seen.stopped:
+        problems.insert(0, f"It could not be done to its end: {seen.stopped}")
+    elif not seen.faults:
         problems.append("No fault is recorded: nothing was broken")
     return Verdict(drill, tuple(shown_lines), tuple(problems))
