@@ -19,6 +19,7 @@ from typing import Any
 SYSCTLS = ("net.ipv4.ip_nonlocal_bind", "net.ipv4.ip_forward", "net.netfilter.nf_conntrack_acct")
 DISKS = ("/etc", "/var", "/var/lib/mysql")
 PROC_NET = (("tcp", "tcp", "0A"), ("tcp6", "tcp", "0A"), ("udp", "udp", "07"), ("udp6", "udp", "07"))  # file, protocol, state that listens
+CA = "/etc/sipha/pki/ca.pem"
 PROBE_SECONDS = 0.3
 ETHER_ARP = 0x0806
 
@@ -223,6 +224,10 @@ class Host:
                 found.update({one: {"error": f"it can't be asked for on {interface}: {error.strerror or error}"} for one in ours})
         return found
 
+    def ca(self) -> str:
+        """The certificate of the cluster's CA, as the roles put it there; empty without one."""
+        return self.read(CA).strip()
+
     def look(self, probe: list[str], started: float) -> dict[str, Any]:
         """Everything, as plain data."""
         text = self.run("ip -j addr")
@@ -245,6 +250,7 @@ class Host:
             "listeners": listeners,
             "hidden": hidden,
             "probes": self.probes(probe, links or []),
+            "ca": self.ca(),
             "clock": {"first": started, "last": time.time()},
         }
 

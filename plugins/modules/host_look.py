@@ -24,6 +24,11 @@ options:
     type: list
     elements: str
     default: []
+  pki_dir:
+    description:
+      - Directory on the controller with the CA (C(ca.pem)) that hosts are to have certificates of.
+      - C(look.controller_ca) is then what it holds.
+    type: path
 attributes:
   check_mode:
     support: full
@@ -46,7 +51,7 @@ look:
   description:
     - C(hostname), C(machine_id), C(root) (does Ansible work as root), C(os), C(init), C(python), C(interfaces), C(gateways),
       C(memory) and C(disks) in MB, C(sysctls), C(conntrack) (V(loaded), V(loadable), V(missing)), C(open_files), C(listeners),
-      C(hidden) (processes whose sockets Ansible may not see), C(probes) and C(clock).
+      C(hidden) (processes whose sockets Ansible may not see), C(probes), C(ca) (its certificate) and C(clock).
     - In C(probes) an address has the MACs that answer (C(answers)), or C(carried) when the host has it itself, or C(error).
   returned: always
   type: dict
@@ -63,7 +68,9 @@ from ansible_collections.sipha.cluster.plugins.module_utils.host_look import Hos
 
 
 def main() -> None:
-    module = AnsibleModule(argument_spec={"probe": {"type": "list", "elements": "str", "default": []}}, supports_check_mode=True)
+    module = AnsibleModule(
+        argument_spec={"probe": {"type": "list", "elements": "str", "default": []}, "pki_dir": {"type": "path"}}, supports_check_mode=True
+    )
     for address in module.params["probe"]:
         try:
             ipaddress.IPv4Address(address)

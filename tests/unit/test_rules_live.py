@@ -167,9 +167,9 @@ HITS: list[tuple[str, Change, dict[str, Any], str]] = [
     ),
     (
         "LIVE019",
-        lambda x: x["sip1"].update(memory={"total": 1500, "available": 900}),
+        lambda x: x["sip1"].update(memory={"total": 2000, "available": 900}),
         {},
-        "opensips_shared_memory on sip1: programs may take 1024 MB, the system 512 MB, and the host has 1500 MB.",
+        "opensips_shared_memory on sip1: programs may take 1792 MB, the system 512 MB, and the host has 2000 MB.",
     ),
     (
         "LIVE019",
@@ -204,6 +204,18 @@ HITS: list[tuple[str, Change, dict[str, Any], str]] = [
         lambda x: interface(x, "db2").update(mac=interface(x, "db1")["mac"]),
         {},
         "hardware address on db2: 02:42:c6:12:14:15 is that of db1 too.",
+    ),
+    (
+        "LIVE026",
+        lambda x: x["db2"].update(controller_ca="ANOTHER"),
+        {},
+        "sipha_pki_dir: db2 trust a CA, and the controller's directory has another. Copy that directory from the controller that built",
+    ),
+    (
+        "LIVE026",
+        lambda x: [look.update(controller_ca="") for look in x.values()],
+        {},
+        "sipha_pki_dir: db1, db2, db3, relay1, relay2, sip1, sip2 trust a CA, and the controller's directory has none.",
     ),
 ]
 
@@ -275,7 +287,7 @@ MISSES: dict[str, tuple[Change, dict[str, Any]]] = {
         {ALL: {"galera_gcache_size": "4G"}},
     ),
     "LIVE017 enough": (lambda x: x["db1"]["disks"]["/var/lib/mysql"].update(free=2048), {}),
-    "LIVE019 exactly": (lambda x: x["sip1"].update(memory={"total": 1536, "available": 10}), {}),
+    "LIVE019 exactly": (lambda x: x["sip1"].update(memory={"total": 2304, "available": 10}), {}),
     "LIVE019 exactly at the start": (lambda x: (stopped(x, "db1"), x["db1"].update(memory={"total": 2000, "available": 256})), {}),
     "LIVE019 not known": (lambda x: [look.update(memory={}) for look in x.values()], {}),
     "LIVE019 what it has already taken": (lambda x: x["db1"].update(memory={"total": 2000, "available": 10}), {}),

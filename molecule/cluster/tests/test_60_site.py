@@ -102,6 +102,20 @@ def test_site_from_the_installed_collection_changes_nothing_and_moves_no_vip(lab
     assert lab.holders() == [new]
 
 
+def test_a_controller_without_the_ca_of_the_cluster_changes_nothing(lab: Lab, tmp_path: Path) -> None:
+    """It would make a new one; the database that gets its certificate first could no longer talk to the others."""
+
+    def trusted() -> set[str]:
+        return {lab.host(name).check("sha256sum /etc/sipha/pki/ca.pem") for name in (*lab.proxies, *lab.databases)}
+
+    before = trusted()
+    wanted = json.dumps({"sipha_pki_dir": str(tmp_path / "none")})
+    code, output = playbook("playbooks/site.yml", ROOT, "-e", wanted, ANSIBLE_CONFIG=str(ROOT / "ansible.cfg"))
+    assert code != 0
+    assert "LIVE026 sipha_pki_dir: db1, db2, db3, relay1, relay2, sip1, sip2 trust a CA, and the controller's directory has none." in output
+    assert (trusted(), len(before), list(tmp_path.iterdir())) == (before, 1, [])
+
+
 def test_a_reload_of_data_that_failed_is_made_up_for(lab: Lab, healed: None) -> None:
     """A proxy whose way to the database is shut can't read the tables; the next run tells it again, and the one after that nobody."""
     name = "later.example.org"

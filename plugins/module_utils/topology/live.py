@@ -90,6 +90,8 @@ class Live:
     hidden: frozenset[str]  # processes and units that may be those of listeners without one
     probes: Mapping[str, Probe]
     clock: Interval | None  # against the controller's
+    ca: str  # its certificate, "" without one
+    controller_ca: str | None  # that of the controller, "" without one, None is unknown
 
     def carrying(self, address: IPv4Address) -> list[Interface]:
         """Interfaces with the address; loopback never counts, since a proxy may carry the VIP there."""
@@ -204,6 +206,8 @@ def read(data: object) -> Live:
         hidden=frozenset(_text(_mapping(row).get(key)) for row in _list(look.get("hidden")) for key in ("process", "unit")) - {""},
         probes={_text(address): _probe(row) for address, row in _mapping(look.get("probes")).items()},
         clock=_clock(look.get("clock")),
+        ca=_text(look.get("ca")),
+        controller_ca=None if look.get("controller_ca") is None else _text(look["controller_ca"]),
     )
 
 

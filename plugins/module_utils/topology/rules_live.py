@@ -457,6 +457,21 @@ def macs(topology: Topology, looks: Looks) -> Findings:
         yield host_name, "hardware address", f"{value} is that of {other} too", "Give the cloned machine an own one, in its hypervisor"
 
 
+@live_rule("LIVE026", "error", "a CA that the controller does not have")
+def known_ca(topology: Topology, looks: Looks) -> Findings:
+    """It would make a new one, or has another, and give its certificates to one host after the other: databases and routers that have them
+    no longer talk to those that have not. Waive it for the one run in which you want a new CA, and calls may stop."""
+    strange = [
+        (host.name, live)
+        for host, live in _seen(topology, looks)
+        if live.controller_ca is not None and live.ca not in ("", live.controller_ca)
+    ]
+    if strange:
+        hosts, own = _joined([name for name, _ in strange]), "has another" if strange[0][1].controller_ca else "has none"
+        remedy = "Copy that directory from the controller that built the cluster, or set sipha_pki_dir to where it is"
+        yield "", "sipha_pki_dir", f"{hosts} trust a CA, and the controller's directory {own}", remedy
+
+
 RULES: tuple[LiveRule, ...] = (
     address_is_there,
     interface_is_there,
@@ -483,4 +498,5 @@ RULES: tuple[LiveRule, ...] = (
     hostnames,
     machine_ids,
     macs,
+    known_ca,
 )
