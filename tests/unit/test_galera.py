@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.machinery
 import importlib.util
 import itertools
+import os
 import pathlib
 from dataclasses import replace
 from types import ModuleType
@@ -302,3 +303,17 @@ def test_health_says_what_is_wrong(health: ModuleType, name: str, value: str) ->
 
 def test_health_of_a_server_that_says_nothing(health: ModuleType) -> None:
     assert len(health.reasons({})) == 4
+
+
+def test_health_of_a_full_disk(health: ModuleType, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert health.short_of_room(str(tmp_path), 0) == []
+    disk = os.statvfs_result((4096, 4096, 1000000, 30000, 16383, 0, 0, 0, 0, 255))  # 64 MB less one block for whoever is not root
+    monkeypatch.setattr(os, "statvfs", lambda _: disk)
+    assert health.short_of_room("/var/lib/mysql", 63) == []
+    assert health.short_of_room("/var/lib/mysql", 64) == ["/var/lib/mysql has 63 MB free, less than 64"]
+
+
+def test_health_of_a_disk_that_is_gone(health: ModuleType, tmp_path: pathlib.Path) -> None:
+    assert health.short_of_room(str(tmp_path / "gone"), 0) == []
+    (problem,) = health.short_of_room(str(tmp_path / "gone"), 64)
+    assert problem.endswith("gone can't be seen: No such file or directory")

@@ -88,6 +88,7 @@ VARIABLES: dict[str, Variable] = {
     "galera_gcache_size": Variable("size", _DATABASE),
     "galera_max_connections": Variable("count", _DATABASE, 50, 10000),
     "galera_tls_port": Variable("count", _DATABASE, *PORT),
+    "galera_least_free": Variable("count", _DATABASE, 0, 1000000),
     "galera_health_port": Variable("count", _DATABASE, *PORT),
     "galera_tls_max_connections": Variable("count", _DATABASE, 1),
     "galera_tls_session_timeout": Variable("number", _DATABASE, 3, 48),
