@@ -9,6 +9,7 @@ mounted=$place/$2
 if [ "$1" != keep ]; then
     if mountpoint -q "$mounted" 2>/dev/null; then umount "$mounted"; fi
     rm -f "$disk"
+    if [ -d "$mounted" ]; then rmdir "$mounted"; fi
 fi
 if [ "$1" = new ]; then
     mkdir -p "$mounted"
