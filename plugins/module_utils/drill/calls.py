@@ -17,10 +17,11 @@ import struct
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ..node import message as sip
+from .settings import only_known
 
 T1, T2, GIVE_UP = 0.5, 4.0, 32.0  # seconds, RFC 3261
 RINGS_AT_MOST = 60.0
@@ -55,9 +56,7 @@ class Settings:
 
     @classmethod
     def load(cls, given: dict[str, Any]) -> Settings:
-        known = {one.name for one in fields(cls)}
-        if unknown := sorted(set(given) - known):
-            raise ValueError(f"there is no setting {unknown[0]!r}; there are {', '.join(sorted(known))}")
+        only_known(cls, given)
         settings = cls(**{**given, "users": tuple(given.get("users", ()))})
         for address in (settings.address, settings.server):
             socket.inet_aton(address)

@@ -9,10 +9,11 @@ import json
 import subprocess
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 from ..node import mi
+from .settings import only_known
 
 TAGS_EVERY = 3  # looks; asking the engine costs it a little
 MI_TIMEOUT = 0.3  # seconds
@@ -31,9 +32,7 @@ class Look:
 
     @classmethod
     def load(cls, given: dict[str, Any]) -> Look:
-        known = {one.name for one in fields(cls)}
-        if unknown := sorted(set(given) - known):
-            raise ValueError(f"there is no setting {unknown[0]!r}; there are {', '.join(sorted(known))}")
+        only_known(cls, given)
         settings = cls(**given)
         if not settings.host or not 0 < settings.seconds <= 86400 or not 0.02 <= settings.interval <= 10:
             raise ValueError("a look needs host, seconds up to 86400, and an interval of 0.02 to 10 seconds")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -26,6 +27,13 @@ HEADER = re.compile(r"[A-Za-z0-9.!%*_+`'~-]{1,64}$")
 
 class SettingsError(ValueError):
     """A setting is wrong; the text names it and what to set."""
+
+
+def only_known(kind: Any, names: Iterable[str]) -> None:
+    """SettingsError when one of these names is no field of that dataclass."""
+    known = {one.name for one in fields(kind)}
+    if unknown := sorted(set(names) - known):
+        raise SettingsError(f"there is no setting {unknown[0]!r}; there are {', '.join(sorted(known))}")
 
 
 @dataclass(frozen=True)
@@ -64,10 +72,9 @@ class Settings:
     @classmethod
     def load(cls, values: dict[str, Any]) -> Settings:
         """From JSON or a module's arguments. SettingsError for unknown names, wrong types, values out of range."""
+        only_known(cls, values)
         known = {one.name: one.default for one in fields(cls)}
         for name, value in values.items():
-            if name not in known:
-                raise SettingsError(f"there is no setting {name!r}; there are {', '.join(sorted(known))}")
             _typed(name, value, str if name == "target" else type(known[name]))
         if "target" not in values:
             raise SettingsError("target is missing: set it to the address to ask")

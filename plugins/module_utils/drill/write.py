@@ -10,10 +10,11 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 from .record import Record
+from .settings import only_known
 
 AGAIN = 0.05  # seconds between two tries of the same row
 WORKERS = 128
@@ -37,9 +38,7 @@ class Settings:
 
     @classmethod
     def load(cls, given: dict[str, Any]) -> Settings:
-        known = {one.name for one in fields(cls)}
-        if unknown := sorted(set(given) - known):
-            raise ValueError(f"there is no setting {unknown[0]!r}; there are {', '.join(sorted(known))}")
+        only_known(cls, given)
         settings = cls(**given)
         if not settings.table.isidentifier() or not 0.1 <= settings.rate <= 200 or not 0 < settings.seconds <= 86400:
             raise ValueError("writes need a table's name, a rate of 0.1 to 200 a second, and seconds up to 86400")
