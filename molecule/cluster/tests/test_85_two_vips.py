@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from cluster_lab import Lab, until
+from load import load
 from sipp_runner import Phone, trunk_call
 from test_60_site import ROOT, playbook
 from test_70_failover import bad_lines
+from test_75_ringing import engines, run_playbook
 
 SECOND = "198.18.10.20"
 TAGS = ("--tags", "proxy_agent,opensips,keepalived")
@@ -20,17 +23,19 @@ def configure(*arguments: str) -> None:
     assert code == 0, output[-4000:]
 
 
+def two(lab: Lab, first: str, second: str) -> list[dict[str, Any]]:
+    """The inventory's VIP, and one that the other proxy prefers."""
+    own = {"name": "second", "address": f"{SECOND}/24", "router_id": 52, "preferred": [second, first]}
+    return [lab.vars[first]["sipha_vips"][0], own]
+
+
 @pytest.fixture(scope="module")
 def both(lab: Lab) -> Iterator[tuple[str, str]]:
     """The proxy with the first VIP, and the one with the second; afterwards there is one VIP again."""
     first = lab.settled()
     second = next(name for name in lab.proxies if name != first)
-    vips = [
-        lab.vars[first]["sipha_vips"][0],
-        {"name": "second", "address": f"{SECOND}/24", "router_id": 52, "preferred": [second, first]},
-    ]
     try:
-        configure("-e", json.dumps({"sipha_vips": vips}))
+        configure("-e", json.dumps({"sipha_vips": two(lab, first, second)}))
         yield first, second
     finally:
         configure()
@@ -98,6 +103,22 @@ def test_a_phone_is_pinged_from_its_own_vip_by_one_proxy(lab: Lab, both: tuple[s
     assert {entry["source"] for entry in sent[0]} == {SECOND}
     assert len(sent[0]) in (2, 3)
     assert sent[1] == []
+
+
+def test_a_changed_script_restarts_both_under_load_and_each_gets_its_vip_back(
+    lab: Lab, both: tuple[str, str], dora: Phone, long: None
+) -> None:
+    """Calls come in at the one VIP and go out at the other, so both proxies have a part in each."""
+    began = engines(lab)
+    wanted = {"sipha_vips": two(lab, *both), "opensips_default_expires": 598}
+    with load(lab, dora, 90) as under:
+        code, output = run_playbook("upgrade_script", "--extra-vars", json.dumps(wanted))
+        still = under.still_on()
+    assert code == 0, output[-3000:]
+    assert still, "the upgrade took longer than the load"
+    assert under.result == under.expected
+    assert {name for name, number in engines(lab).items() if number == began[name]} == set()
+    assert (lab.holders(), lab.holders(SECOND)) == ([both[0]], [both[1]])
 
 
 def test_one_proxy_carries_both_while_the_other_is_away(lab: Lab, both: tuple[str, str], dora: Phone, healed: None) -> None:
