@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -190,6 +191,49 @@ def test_wrong_sockets_are_refused_under_load_and_a_second_run_has_nothing_to_do
     assert still, "the upgrades took longer than the load"
     assert under.result == under.expected
     assert (releases(lab), lab.holders(), engines(lab), half_done(lab)) == (before, [holder], began, [])
+
+
+def test_a_canary_under_load_carries_calls_and_the_rest_follows(lab: Lab, bob: Phone, long: None) -> None:
+    holder, standby, began = lab.settled(), lab.standby(), engines(lab)
+    with load(lab, bob, 100) as under:
+        code, output = upgrade({"opensips_default_expires": 596, "opensips_canary_seconds": 15})
+        still = under.still_on()
+    assert code == 0, output[-3000:]
+    assert "Canary | Watch the proxies with the new script" in output
+    assert still, "the upgrade took longer than the load"
+    assert under.result == under.expected
+    assert {name for name, number in engines(lab).items() if number == began[name]} == set()
+    assert (lab.holders(), holder, half_done(lab)) == ([standby], holder, [])
+
+
+def test_a_canary_that_sees_failures_goes_back_under_load(lab: Lab, bob: Phone, long: None) -> None:
+    """One callee in the new script is answered 500, which no self-test sees."""
+    routes = 'route[MINE] {\n\tif ($rU == "unlucky") {\n\t\tsend_reply(500, "No");\n\t\texit;\n\t}\n}\n'
+    wanted = {"opensips_extra_routes": routes, **HOOK, **PARAMETER, "opensips_canary_seconds": 20, "opensips_canary_failures": 0}
+    upgrade({})
+    holder, standby, before, began = lab.settled(), lab.standby(), releases(lab), engines(lab)
+    over = threading.Event()
+
+    def unlucky() -> None:
+        while not over.is_set():
+            trunk_call(lab, "probe", "unlucky")
+
+    other = threading.Thread(target=unlucky)
+    with load(lab, bob, 110) as under:
+        other.start()
+        try:
+            code, output = upgrade(wanted)
+        finally:
+            over.set()
+            other.join(30)
+        still = under.still_on()
+    assert code != 0
+    assert f"The new script failed while it carried calls on {standby}: " in output, output[-3000:]
+    assert "The VIPs are back where they were, and so is the script before." in output
+    assert still, "the upgrade took longer than the load"
+    assert under.result == under.expected
+    assert (releases(lab), lab.holders(), half_done(lab)) == (before, [holder], [])
+    assert engines(lab)[holder] == began[holder]
 
 
 def test_the_controller_is_killed_between_two_proxies(lab: Lab, bob: Phone) -> None:

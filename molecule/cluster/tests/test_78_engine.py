@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cluster_lab import Lab
+from cluster_lab import Lab, until
 from load import load
 from sipp_runner import Phone
+from test_60_site import start_playbook
 from test_75_ringing import run_playbook
 from test_77_upgrades import call_works, half_done, releases, words
 
@@ -35,6 +37,11 @@ def engine(series: str, **variables: Any) -> tuple[int, str]:
 def running(lab: Lab) -> list[str]:
     """The series that answers, by its own word."""
     return [str(lab.mi(name, "version")["Server"]).split("(")[1][:3] for name in lab.proxies]
+
+
+def package(lab: Lab, name: str) -> str:
+    """The series that is installed."""
+    return lab.host(name).run("dpkg-query --show --showformat '${Version}' opensips")[1][:3]
 
 
 def test_an_engine_that_does_not_work_goes_again(lab: Lab, bob: Phone) -> None:
@@ -65,7 +72,17 @@ def test_site_refuses_to_go_back_by_itself(lab: Lab, long: None) -> None:
     assert running(lab) == [NEXT] * len(lab.proxies)
 
 
-def test_and_back(lab: Lab, bob: Phone, long: None) -> None:
+def test_and_back_though_the_controller_is_killed_in_the_middle(lab: Lab, bob: Phone, long: None) -> None:
+    holder, standby = lab.settled(), lab.standby()
+    wanted = json.dumps({"sipha_opensips_version": HERE})
+    run = start_playbook("playbooks/upgrade_engine.yml", "--extra-vars", wanted)
+    try:
+        until(lambda: package(lab, standby), lambda found: found == HERE, 180, f"the package of {HERE} on the standby")
+    finally:
+        run.send_signal(signal.SIGKILL)
+        run.wait(10)
+    assert (lab.holders(), package(lab, holder)) == ([holder], NEXT)
+    call_works(lab, bob)
     code, output = engine(HERE)
     assert code == 0, output[-3000:]
     assert (running(lab), half_done(lab)) == ([HERE] * len(lab.proxies), [])
