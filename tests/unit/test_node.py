@@ -335,9 +335,37 @@ def test_a_killed_engine_starts_when_the_vip_has_gone_to_a_proxy_that_serves(tmp
         return len(asked) <= leaves
 
     try:
-        assert step_aside.wait(here, held, lambda: clock[0], lambda _: clock.__setitem__(0, clock[0] + 1.0)) == said
+        assert step_aside.wait(here, held, step_aside.Clock(lambda: clock[0], lambda _: clock.__setitem__(0, clock[0] + 1.0))) == said
     finally:
         neighbour.socket.close()
+
+
+@pytest.mark.parametrize(
+    ("status", "air", "said", "announced"),
+    [
+        ("200 OK", ["3 early dialogs", "1 early dialogs", ""], "the VIPs have gone after 1.00 s", True),
+        ("200 OK", ["3 early dialogs"] * 9, "the VIPs have gone after 1.00 s; 3 early dialogs after 5 s more", True),
+        ("503 Service Unavailable", [], "no other proxy answers", False),
+        ("", [], "no other proxy answers", False),
+    ],
+)
+def test_before_an_orderly_stop_the_vip_goes_and_calls_in_the_air_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: str, air: list[str], said: str, announced: bool
+) -> None:
+    neighbour = Neighbour(status)
+    here = settings(tmp_path, sip_port=neighbour.port, proxies=["127.0.0.2"])
+    clock = [0.0]
+    monkeypatch.setattr(health, "check_air", lambda _: air.pop(0))
+    stopping = Path(here.run_dir) / "stopping"
+
+    def held(_: str) -> bool:
+        return clock[0] < 1.0 or not stopping.exists()
+
+    try:
+        assert step_aside.leave(here, held, step_aside.Clock(lambda: clock[0], lambda _: clock.__setitem__(0, clock[0] + 1.0))) == said
+    finally:
+        neighbour.socket.close()
+    assert stopping.exists() is announced
 
 
 class Watched:

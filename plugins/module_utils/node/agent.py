@@ -20,6 +20,8 @@ from typing import Any
 from . import media, mi, probes, sip
 from .judge import Judge, Outstanding
 
+STOPPING = "stopping"  # in run_dir while the engine is about to end in good order
+
 
 @dataclass
 class Settings:
@@ -185,7 +187,7 @@ class Agent:
         # A gateway that never answers pings says nothing; one that stopped answering does.
         self.tracks["gateway"].add(not s.gateway or s.gateway in answered or not self.gateway_seen)
         self.tracks["core"].add(not s.core_peers or any(peer in answered for peer in s.core_peers))
-        self.tracks["maintenance"].add(not Path(s.maintenance_file).exists())
+        self.tracks["maintenance"].add(not Path(s.maintenance_file).exists() and not Path(s.run_dir, STOPPING).exists())
 
     # In threads of their own: they may wait, and the loop above must not
     def watch_database(self) -> None:
