@@ -1,6 +1,6 @@
 """The files that one drill left in a directory -> its observations, as drill_report takes them.
 
-options.jsonl, register.jsonl, write.jsonl   probes            look-HOST.jsonl             looks of each host
+options, options_tcp, register, write (.jsonl) probes          look-HOST.jsonl             looks of each host
 caller.jsonl, phone.jsonl                    calls             fault-HOST-N.json           what module fault said at the end
 location-before.txt, location-after.txt      bindings          cdrs.txt, rows.txt          keys of rows that are there at the end
 """
@@ -15,7 +15,7 @@ from typing import Any
 from . import gather
 from .record import from_lines
 
-PROBES = ("options", "register", "write")
+PROBES = ("options", "options_tcp", "register", "write")
 
 
 def lines_of(path: Path) -> list[str]:
