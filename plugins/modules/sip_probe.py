@@ -49,6 +49,12 @@ options:
     description: User part of the address of record that C(REGISTER) registers. It should be the probe's own.
     type: str
     default: ""
+  users:
+    description:
+      - So many users take turns, O(user) with -0, -1, and so on, all with the same password.
+      - Registrations of one address of record that are late together get in each other's way, which phones' never do.
+    type: int
+    default: 1
   domain:
     description: Domain of the address of record. For C(OPTIONS) the domain in the request, the target's address when empty.
     type: str
@@ -191,6 +197,7 @@ OPTIONS = {
     "rate": {"type": "float", "default": 50.0},
     "seconds": {"type": "float", "default": 10.0},
     "user": {"type": "str", "default": ""},
+    "users": {"type": "int", "default": 1},
     "domain": {"type": "str", "default": ""},
     "password": {"type": "str", "default": "", "no_log": True},
     "ha1": {"type": "str", "default": "", "no_log": True},

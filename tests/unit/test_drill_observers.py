@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import threading
 import time
 from pathlib import Path
@@ -151,6 +152,14 @@ def test_a_look_says_what_the_host_has(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [row["tags"] for row in rows if "tags" in row] == [None] * len(rows[::3])
     with pytest.raises(ValueError, match="an interval of"):
         look.Look.load({"host": "sip1", "interval": 0})
+
+
+def test_a_host_that_was_paused_goes_on_looking(monkeypatch: pytest.MonkeyPatch) -> None:
+    def late(command: tuple[str, ...], **_: object) -> object:
+        raise subprocess.TimeoutExpired(command, 2)
+
+    monkeypatch.setattr(look.subprocess, "run", late)
+    assert (look.addresses("eth0"), look.up("mediaproxy-relay")) == (None, None)
 
 
 def test_a_unit_that_does_not_run_is_not_up() -> None:

@@ -124,6 +124,22 @@ def test_register_answers_the_challenge(algorithm: str, proxy: bool) -> None:
     assert server.seen[0].startswith("REGISTER sip:sip.example.org SIP/2.0\r\n")
 
 
+def test_users_take_turns_and_each_is_taken_away_at_the_end() -> None:
+    with serving(algorithm="MD5") as server:
+        records, probe = ask(server, rate=20, seconds=0.25, **ACCOUNT, users=3)
+        assert [record.code for record in records] == [200] * 5
+    assert probe.unregistered is True
+    named = [text for text in server.seen if "username=" in text]
+    assert [text.partition('username="')[2].partition('"')[0] for text in named if "Expires: 0" not in text] == [
+        f"drill-{number}" for number in (0, 1, 2, 0, 1)
+    ]
+    assert sorted(text.partition("To: <sip:")[2].partition("@")[0] for text in named if "Expires: 0" in text) == [
+        "drill-0",
+        "drill-1",
+        "drill-2",
+    ]
+
+
 def test_register_over_tcp_with_a_hash_instead_of_the_password() -> None:
     ha1 = hashlib.md5(b"drill:here:secret", usedforsecurity=False).hexdigest()
     with serving(algorithm="MD5", tcp=True) as server:

@@ -50,6 +50,10 @@ BROKEN: dict[str, dict[str, Any]] = {
     "calls_silent": {"calls": {**observations()["calls"], "silent": 1}},
     "calls_failed": {"calls": {**observations()["calls"], "failed": 1}},
     "calls_cut_off": {"calls": {**observations()["calls"], "cut_off": 1}},
+    "cdrs_cut_off": {
+        "kept": {**observations()["kept"], "cdrs": {"before": ["c1", "c2"], "after": ["c1"]}},
+        "last_ended": ["c2", "c3"],
+    },
     "changes": {"changes": 1},
 }
 

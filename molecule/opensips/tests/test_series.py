@@ -196,7 +196,15 @@ kill $! && wait $!
 rm -r "$PWD"
 """
 # What is not there in this scenario: dispatchers and relays (and by choice no set 0), carriers, the other proxy, /etc/protocols.
-NOT_THERE = ("mediaproxy_connect", "rtpe_", "default set 0", "no dispatching data", "tcp_connect", "tcp_sync_connect", "TCP protocol number")
+NOT_THERE = (
+    "mediaproxy_connect",
+    "rtpe_",
+    "default set 0",
+    "no dispatching data",
+    "tcp_connect",
+    "tcp_sync_connect",
+    "TCP protocol number",
+)
 
 
 @pytest.fixture(scope="module")

@@ -45,6 +45,7 @@ MEASURES: dict[str, Kind] = {
     "calls_failed": Kind("", "Call attempts failed", "calls that could not be set up, after all retransmissions"),
     "calls_cut_off": Kind("", "Call attempts cut off", "calls that had their 100 or rang, and never heard more"),
     "cdrs_lost": Kind("", "CDRs lost", "calls without their accounting row"),
+    "cdrs_cut_off": Kind("", "CDRs cut off", "the same, of calls that ended in the half second before the fault"),
     "rows_lost": Kind("", "Writes lost", "rows that the database had confirmed, and are gone"),
     "two_holders": Kind("s", "Two holders of a VIP", "time in which two proxies had the same VIP, a partition's own time left out"),
     "two_pingers": Kind("s", "Two pingers", "time in which two proxies had the same sharing tag, a partition's own time left out"),
@@ -69,6 +70,7 @@ DEFAULTS: Budgets = {
     "calls_failed": 0,
     "calls_cut_off": 0,
     "cdrs_lost": 0,
+    "cdrs_cut_off": 0,
     "rows_lost": 0,
     "two_holders": 0.5,  # a host that wakes up has its address until it hears the new holder
     "two_pingers": 1.5,  # the agent looks once a second
@@ -77,10 +79,12 @@ DEFAULTS: Budgets = {
     "trouble_before": 0,
 }
 WRITER: Budgets = {"outage_register": 3.0}
-# Whoever has a 100 does not retransmit, and what a dead engine had not answered yet dies with it.
-CRASH: Budgets = {"calls_cut_off": None}
+# Whoever has a 100 does not retransmit, and what a dead engine had not answered yet dies with it. It writes a CDR when the BYE was answered.
+CRASH: Budgets = {"calls_cut_off": None, "cdrs_cut_off": None}
 # Without a database there are no registrations, no new calls and no accounting (docs/failover.md); what was there must be there again.
-NO_DATABASE: Budgets = dict.fromkeys(("outage_register", "outage_write", "lost_requests", "calls_failed", "calls_cut_off", "cdrs_lost"))
+NO_DATABASE: Budgets = dict.fromkeys(
+    ("outage_register", "outage_write", "lost_requests", "calls_failed", "calls_cut_off", "cdrs_lost", "cdrs_cut_off")
+)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from typing import Any
 from . import gather
 from .record import from_lines
 
+LAST = 0.5  # seconds before the fault; a BYE that was sent so late may not have been answered yet
 PROBES = ("options", "options_tcp", "register", "write")
 
 
@@ -52,6 +53,8 @@ def collect(directory: Path, vips: Mapping[str, str], proxies: Sequence[str], en
     probes = {name: rows for name in PROBES if (rows := lines_of(directory / f"{name}.jsonl"))}
     looks = [look for path in sorted(directory.glob("look-*.jsonl")) for look in gather.looks(lines_of(path), path.name)]
     interfaces = {look["host"]: str(look["interface"]) for look in looks if look.get("interface")}
+    broken = faults(directory)
+    start = min((one["start"] for one in broken), default=0.0)
     calls = gather.calls([*lines_of(directory / "caller.jsonl"), *lines_of(directory / "phone.jsonl")])
     kept: dict[str, Any] = {
         "location": {when: lines_of(directory / f"location-{when}.txt") for when in ("before", "after")},
@@ -61,7 +64,7 @@ def collect(directory: Path, vips: Mapping[str, str], proxies: Sequence[str], en
         written = [str(record.number) for record in from_lines(probes["write"])[0] if record.good]
         kept["rows"] = {"before": written, "after": lines_of(directory / "rows.txt")}
     return {
-        "faults": faults(directory),
+        "faults": broken,
         "probes": probes,
         "holders": until(gather.holders(looks, interfaces, vips), end),
         "pingers": until(gather.pingers(looks), end),
@@ -69,5 +72,6 @@ def collect(directory: Path, vips: Mapping[str, str], proxies: Sequence[str], en
         "calls": {key: calls[key] for key in ("up", "ended", "silent", "attempts", "failed", "cut_off")},
         "audio_gap": calls["audio_gap"],
         "kept": kept,
+        "last_ended": [call for call, at in calls["ends"].items() if start - LAST <= at <= start],
         "proxies": list(proxies),
     }

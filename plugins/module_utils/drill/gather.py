@@ -119,5 +119,6 @@ def calls(lines: Iterable[str], source: str = "calls") -> dict[str, Any]:
         "cut_off": sum(row[7] == ONLY_PROVISIONAL for row in attempts),
         "audio_gap": max((float(row[6]) for row in rows if row[1] and row[2] in begun), default=None),
         "good": sorted(row[2] for row in own if row[7] == "good"),
+        "ends": {row[2]: float(row[4]) for row in own if row[7] == "good"},
         "results": dict(Counter(row[7] for row in own if row[7] != "good")),
     }

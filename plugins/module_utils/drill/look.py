@@ -17,6 +17,7 @@ from .settings import only_known
 
 TAGS_EVERY = 3  # looks; asking the engine costs it a little
 MI_TIMEOUT = 0.3  # seconds
+PATIENCE = 2.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -39,16 +40,26 @@ class Look:
         return settings
 
 
+def ask(*command: str) -> subprocess.CompletedProcess[str] | None:
+    """None when there was no answer in time: a host that was paused finds on waking that all its time is over."""
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE)
+    except subprocess.TimeoutExpired:
+        return None
+
+
 def addresses(interface: str) -> Any:
     """As `ip` says; None when it can't, an interface that is gone has none."""
-    done = subprocess.run(["ip", "-j", "address", "show", "dev", interface], capture_output=True, text=True, check=False, timeout=2)
+    done = ask("ip", "-j", "address", "show", "dev", interface)
+    if done is None:
+        return None
     return json.loads(done.stdout or "[]") if done.returncode == 0 else []
 
 
 def interface_of(address: str) -> str:
     """ValueError when no interface has it."""
-    done = subprocess.run(["ip", "-j", "address", "show", "to", address], capture_output=True, text=True, check=False, timeout=5)
-    names = [row["ifname"] for row in json.loads(done.stdout or "[]") if row.get("ifname") not in (None, "lo")]
+    done = ask("ip", "-j", "address", "show", "to", address)
+    names = [row["ifname"] for row in json.loads((done and done.stdout) or "[]") if row.get("ifname") not in (None, "lo")]
     if not names:
         raise ValueError(f"no interface has {address}")
     return str(names[0])
@@ -61,10 +72,11 @@ def tags(path: str) -> Any:
         return None
 
 
-def up(unit: str) -> bool:
-    """The unit runs, and its main process is neither stopped nor gone."""
-    show = ["systemctl", "show", "--property=ActiveState", "--property=MainPID", unit]
-    done = subprocess.run(show, capture_output=True, text=True, check=False, timeout=5)
+def up(unit: str) -> bool | None:
+    """The unit runs, and its main process is neither stopped nor gone. None when nobody could say."""
+    done = ask("systemctl", "show", "--property=ActiveState", "--property=MainPID", unit)
+    if done is None:
+        return None
     said = dict(line.partition("=")[::2] for line in done.stdout.splitlines())
     try:
         with open(f"/proc/{int(said.get('MainPID') or 0)}/stat", encoding="ascii", errors="replace") as stat:

@@ -41,6 +41,7 @@ class Observations:
     calls: Mapping[str, int] = field(default_factory=dict)
     audio_gap: float | None = None
     kept: Mapping[str, tuple[frozenset[str], frozenset[str]]] = field(default_factory=dict)
+    last_ended: frozenset[str] = frozenset()  # calls that ended in the half second before the fault
     proxies: tuple[str, ...] = ()  # who must have been asked about holders and pingers; empty: at least two
     changes: int | None = None
     stopped: str = ""  # why the playbook could not do this drill to its end
@@ -105,6 +106,7 @@ def read(values: Mapping[str, Any]) -> Observations:
         **sampled,
         calls=calls,
         kept={name: _ids(name, row) for name, row in _part(values, "kept", Mapping, {}).items()},
+        last_ended=frozenset(map(str, _part(values, "last_ended", list, []))),
         proxies=tuple(map(str, _part(values, "proxies", list, []))),
         changes=_part(values, "changes", int, None),
         stopped=_part(values, "stopped", str, ""),

@@ -85,7 +85,8 @@ class Probe:
     def _unregister(self) -> None:
         start = time.monotonic()
         self.unregistered = False
-        self._begin(self.settings.count, start, expires=0, counted=False)
+        for number in range(self.settings.users):
+            self._begin(self.settings.count + number, start, expires=0, counted=False)
         while self._air:
             self._turn(float("inf"))
 
@@ -120,7 +121,7 @@ class Probe:
         exchange.branch, exchange.life = "z9hG4bK" + secrets.token_hex(8), self._transport.lives
         address, port = self._transport.local()
         local, domain = at(address, port), s.domain or bracketed(s.target)
-        user = s.user or "probe"
+        user = s.account(record.number).user or "probe"
         contact = f"<sip:{user}@{local}{';transport=tcp' if s.transport == 'tcp' else ''}>"
         to = f"<sip:{user}@{domain}>" if s.method == "REGISTER" else f"<{self._uri()}>"
         headers = [
@@ -217,7 +218,7 @@ class Probe:
 
     def _authorise(self, exchange: Exchange, message: Message, status: int) -> bool:
         """Ask again with credentials. False when that is of no use: then the 401 is the answer."""
-        record, account = exchange.record, self.settings.account
+        record, account = exchange.record, self.settings.account(exchange.record.number)
         try:
             challenge = choose(message.all("www-authenticate" if status == 401 else "proxy-authenticate"), account)
         except DigestError as error:

@@ -18,6 +18,7 @@ LIMITS: dict[str, tuple[float, float]] = {
     "t2": (0.01, 60),
     "timeout": (0.05, 64),
     "expires": (1, 86400),
+    "users": (1, 1000),
     "reconnect_after": (0.1, 64),
 }
 NAME = re.compile(r"[A-Za-z0-9_.!~*'()&=+$,;?/%-]{1,128}$")  # a user part as RFC 3261 has it
@@ -47,6 +48,7 @@ class Settings:
     rate: float = 50.0  # requests a second
     seconds: float = 10.0
     user: str = ""  # of REGISTER
+    users: int = 1  # that take turns, USER-0, USER-1, ...: requests of one address of record that are late together get in each other's way
     domain: str = ""  # of REGISTER; also whom OPTIONS asks for, the target's address without one
     password: str = ""
     ha1: str = ""
@@ -61,9 +63,9 @@ class Settings:
     who_header: str = "Server"
     reconnect_after: float = 1.0  # TCP: a connection is given up after so long without an answer
 
-    @property
-    def account(self) -> Account:
-        return Account(self.user, self.password, self.ha1)
+    def account(self, number: int) -> Account:
+        """Whose turn it is at this request."""
+        return Account(f"{self.user}-{number % self.users}" if self.users > 1 else self.user, self.password, self.ha1)
 
     @property
     def count(self) -> int:
@@ -106,6 +108,8 @@ class Settings:
             raise SettingsError("REGISTER needs user and domain: set them to an address of record of the probe's own")
         if bool(self.password) == bool(self.ha1):
             raise SettingsError("REGISTER needs a password or an ha1: set one of them")
+        if self.ha1 and self.users > 1:
+            raise SettingsError(f"users is {self.users}, and an ha1 is that of one: set a password")
         if self.ha1 and (len(self.ha1) not in HA1 or not re.fullmatch(r"[0-9A-Fa-f]+", self.ha1)):
             raise SettingsError("ha1 is none: set it to 32 hex digits (MD5) or 64 (SHA-256)")
 

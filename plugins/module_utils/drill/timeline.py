@@ -136,6 +136,10 @@ def _kept(seen: Observations) -> dict[str, Measure]:
             continue
         before, after = seen.kept[name]
         gone = sorted(before - after)
+        if name == "cdrs":
+            late = [one for one in gone if one in seen.last_ended]
+            gone = [one for one in gone if one not in seen.last_ended]
+            found["cdrs_cut_off"] = Measure(len(late), f"of {len(seen.last_ended)}")
         if not before:
             found[measure] = Measure(None, "there was none that could be lost")
             continue
