@@ -46,8 +46,9 @@ options:
             lines as M(sipha.cluster.sip_probe) writes them.
           - C(holders), C(pingers) and C(relays) are lists of samples C([time, host, name, true or false]), C(proxies) is who must have
             been asked about the first two.
-          - C(audio_gap) is the longest time without audio, C(calls) has C(up), C(ended), C(silent), C(attempts), C(failed);
-            C(last_ended) lists the calls that ended in the half second before the fault; C(kept) maps C(location), C(cdrs), C(rows) to the lists C(before) and C(after) of their keys;
+          - C(audio_gap) is the longest time without audio, C(calls) has C(up), C(ended), C(silent), C(attempts), C(failed), C(cut_off);
+            C(last_ended) lists the calls that ended in the half second before the fault;
+            C(kept) maps C(location), C(cdrs), C(rows) to the lists C(before) and C(after) of their keys;
             C(changes) is what C(site.yml) changed afterwards; C(stopped) says why a drill could not be done to its end, which fails it.
           - C(offsets) says how many seconds the clock of a host is ahead of the probe's, C(max_lag) how late the probe may be (0.1 s).
         type: dict

@@ -16,6 +16,7 @@ from . import gather
 from .record import from_lines
 
 LAST = 0.5  # seconds before the fault; a BYE that was sent so late may not have been answered yet
+MOMENT = 0.1  # seconds that a fault takes from its start until it is there
 PROBES = ("options", "options_tcp", "register", "write")
 
 
@@ -72,6 +73,6 @@ def collect(directory: Path, vips: Mapping[str, str], proxies: Sequence[str], en
         "calls": {key: calls[key] for key in ("up", "ended", "silent", "attempts", "failed", "cut_off")},
         "audio_gap": calls["audio_gap"],
         "kept": kept,
-        "last_ended": [call for call, at in calls["ends"].items() if start - LAST <= at <= start],
+        "last_ended": [call for call, at in calls["ends"].items() if start - LAST <= at <= start + MOMENT],
         "proxies": list(proxies),
     }
