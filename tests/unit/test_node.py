@@ -6,6 +6,7 @@ import json
 import re
 import socket
 import struct
+import subprocess
 import threading
 from collections.abc import Iterator
 from dataclasses import fields
@@ -239,6 +240,41 @@ def test_a_stuck_link_is_freed_after_its_patience_and_a_dead_peer_is_left_alone(
     for now in (200.0, 210.0, 220.0):
         agent.watch_links(now)
     assert len(freed()) == 2
+
+
+SOCKETS = """\
+ESTAB 0 0 198.18.20.11:25060 198.18.20.12:56498
+ESTAB 0 312 198.18.20.11:40521 198.18.20.12:5566 timer:(on,3.072sec,4)
+ESTAB 0 312 198.18.20.11:5566 198.18.20.12:59243 timer:(on,120sec,9)
+ESTAB 0 312 198.18.20.11:40522 198.18.20.12:5566 timer:(on,720ms,3)
+ESTAB 0 0 198.18.20.11:40523 198.18.20.12:5566 timer:(keepalive,12sec,0)
+ESTAB 0 312 198.18.20.11:40524 198.18.20.21:5566 timer:(on,3.072sec,4)
+ESTAB 0 312 198.18.20.11:40525 198.18.20.12:3307 timer:(on,3.072sec,4)
+"""
+
+
+def test_a_replication_connection_that_a_partition_has_stalled_is_dropped_and_no_other(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Agent, "__post_init__", lambda self: None)
+    agent = Agent(settings(tmp_path, proxies=["198.18.20.12"]))
+    ran: list[list[str]] = []
+
+    def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        ran.append(command)
+        return subprocess.CompletedProcess(command, 0, SOCKETS, "")
+
+    monkeypatch.setattr(probes.subprocess, "run", run)
+    engine.answers = {"clusterer_list": peer("Up")}
+    agent.watch_links(100.0)
+    assert ran == []
+    engine.answers = {"clusterer_list": peer("Down")}
+    agent.watch_links(101.0)
+    assert [command[-3::2] for command in ran if "-K" in command] == [
+        ["198.18.20.11:40521", "198.18.20.12:5566"],
+        ["198.18.20.11:5566", "198.18.20.12:59243"],
+    ]
+    assert capsys.readouterr().out.count("dropped a replication connection to 198.18.20.12") == 2
 
 
 @pytest.mark.parametrize(("listens", "up"), [(False, False), (True, True)])

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import struct
 import subprocess
+from collections.abc import Sequence
 
 ICMP_ECHO, ICMP_ECHO_REPLY = 8, 0
 RTMGRP_IPV4_IFADDR = 0x10
@@ -63,3 +65,27 @@ def database_greets(host: str, port: int, timeout: float) -> bool:
     except OSError:
         return False
     return len(greeting) == 5 and greeting[4] == 10  # protocol version 10; an error packet has 255 here
+
+
+STALLED = re.compile(r"\S+\s+\d+\s+\d+\s+(\S+):(\d+)\s+(\S+):(\d+)\s.*timer:\(on,[^,]*,(\d+)\)")
+UNANSWERED = 4  # times that a packet was sent again: 0.2, 0.4, 0.8 and 1.6 s
+
+
+def stalled(text: str, port: int, peers: Sequence[str]) -> list[tuple[str, str, str, str]]:
+    """Of what `ss -tnHo` says: own address, own port, peer, its port of connections to these peers that have waited long for an answer."""
+    found = [match.groups() for line in text.splitlines() if (match := STALLED.match(line))]
+    return [(a, b, c, d) for a, b, c, d, times in found if c in peers and str(port) in (b, d) and int(times) >= UNANSWERED]
+
+
+def drop_stalled(port: int, peers: Sequence[str]) -> list[str]:
+    """Drop them, both sides' own to the other; returns the peers."""
+    dropped = []
+    try:
+        seen = subprocess.run(["ss", "-tnHo"], capture_output=True, text=True, check=False, timeout=2).stdout
+        for own, own_port, peer, peer_port in stalled(seen, port, peers):
+            command = ["ss", "-K", "-tnH", "src", f"{own}:{own_port}", "dst", f"{peer}:{peer_port}"]
+            subprocess.run(command, capture_output=True, check=False, timeout=2)
+            dropped.append(peer)
+    except (OSError, subprocess.TimeoutExpired):
+        return dropped
+    return dropped
