@@ -86,6 +86,9 @@ NO_DATABASE: Budgets = dict.fromkeys(
     ("outage_register", "outage_write", "lost_requests", "calls_failed", "calls_cut_off", "cdrs_lost", "cdrs_cut_off")
 )
 
+# With every fifth packet lost the way to the database, and that between the engines, comes and goes.
+DEGRADED: Budgets = {**NO_DATABASE, "two_pingers": None}
+
 
 @dataclass(frozen=True)
 class Drill:
@@ -129,7 +132,7 @@ DRILLS: dict[str, Drill] = {
         Drill("relay_cut_off", "Media relay cut off", "proxies and phones can't reach it", "relay", 10),
         Drill("dispatcher_killed", "Media dispatcher killed", "the holder can't ask for relays", "holder", 10),
         Drill("clock_stepped", "Clock stepped", "the holder's clock is one hour ahead", "holder", 15),
-        Drill("core_degraded", "Bad core network", "20 % of packets are lost, the others 200 ms late", "proxies", 20),
+        Drill("core_degraded", "Bad core network", "20 % of packets are lost, the others 200 ms late", "proxies", 20, budgets=DEGRADED),
         Drill("dns_gone", "DNS gone", "no name can be resolved", "proxies", 15),
         Drill("link_flapping", "Flapping link", "the public link goes down and up ten times", "holder", 60, partition=True),
         Drill(
