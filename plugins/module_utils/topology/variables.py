@@ -51,6 +51,7 @@ VARIABLES: dict[str, Variable] = {
     "opensips_bin_port": Variable("count", _PROXY, *PORT),
     "opensips_metrics_port": Variable("count", _PROXY, *PORT),
     "opensips_udp_workers": Variable("count", _PROXY, 1),
+    "opensips_patience": Variable("count", _PROXY, 0, 20),
     "opensips_tcp_workers": Variable("count", _PROXY, 1),
     "opensips_shared_memory": Variable("count", _PROXY, 1),
     "opensips_private_memory": Variable("count", _PROXY, 1),
