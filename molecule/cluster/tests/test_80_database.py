@@ -74,6 +74,19 @@ def test_other_node_dies(lab: Lab, alice: Phone) -> None:
     lab.all_synced()
 
 
+def test_an_engine_that_starts_finds_the_writer_with_all_its_workers(lab: Lab) -> None:
+    """Also where it is not the first database, to which everybody goes that knows no writer."""
+    first = lab.databases[0]
+    if writer(lab) == first:
+        kill_process(lab, first)
+        until(lambda: writer(lab), lambda name: name != first, 20, "another writer")
+        lab.all_synced()
+    account = (lab.setting("db_router_port"), "opensips", lab.setting("sipha_secret_db_engine"))
+    for name in lab.proxies:
+        seen = json.loads(lab.host(name).python("burst", "60", *map(str, account)))
+        assert seen == {writer(lab): 60}
+
+
 @pytest.mark.parametrize("known", [False, True], ids=["first-registration", "refresh"])
 def test_no_200_while_writes_meet_a_deadlock(lab: Lab, alice: Phone, known: bool) -> None:
     """Error 1213 is what Galera answers to a write that lost a certification; the engine alone would answer 200."""
