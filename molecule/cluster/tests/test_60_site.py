@@ -112,7 +112,7 @@ def test_a_controller_without_the_ca_of_the_cluster_changes_nothing(lab: Lab, tm
     wanted = json.dumps({"sipha_pki_dir": str(tmp_path / "none")})
     code, output = playbook("playbooks/site.yml", ROOT, "-e", wanted, ANSIBLE_CONFIG=str(ROOT / "ansible.cfg"))
     assert code != 0
-    assert "LIVE026 sipha_pki_dir: db1, db2, db3, relay1, relay2, sip1, sip2 trust a CA, and the controller's directory has none." in output
+    assert "LIVE026 sipha_pki_dir: db1, db2, db3, sip1, sip2 trust a CA, and the controller's directory has none." in output
     assert (trusted(), len(before), list(tmp_path.iterdir())) == (before, 1, [])
 
 
