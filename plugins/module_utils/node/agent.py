@@ -230,19 +230,19 @@ class Agent:
         s = self.settings
         try:
             states = mi.links(mi.call(s.mi_socket, "clusterer_list", None, 0.5, s.run_dir), s.cluster)
-            self.drop_stalled_connections(states)
+            self.drop_stalled_connections()
             self.free_stuck_links(states, now)
             self.catch_up(states, now)
         except mi.MiError:
             self.stuck_since = 0.0  # the engine is away; its start begins with new links, and gets all calls of its peers
             self.lost_since, self.linked_since = {}, {}
 
-    def drop_stalled_connections(self, states: dict[int, str]) -> None:
+    def drop_stalled_connections(self) -> None:
         """After a partition TCP tries again ever more rarely, after some minutes every other minute, and until then nothing is replicated.
-        A connection that got no answer for three seconds is dropped, so that the engine's next ping opens a new one."""
-        if set(states.values()) - {"Up"}:
-            for peer in probes.drop_stalled(self.settings.bin_port, self.settings.proxies):
-                log(f"dropped a replication connection to {peer}: it got no answer for too long")
+        A connection that got no answer for three seconds is dropped, so that the engine's next packet opens a new one. Whatever the engine
+        says of the link: as long as it has calls to tell a peer about, it sends no pings and takes it for up."""
+        for peer in probes.drop_stalled(self.settings.bin_port, self.settings.proxies):
+            log(f"dropped a replication connection to {peer}: it got no answer for too long")
 
     def free_stuck_links(self, states: dict[int, str], now: float) -> None:
         """A probe of a peer lasts some seconds. When two proxies start together and an answer comes late, the engine can stay in that

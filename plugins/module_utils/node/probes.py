@@ -81,7 +81,8 @@ def drop_stalled(port: int, peers: Sequence[str]) -> list[str]:
     """Drop them, both sides' own to the other; returns the peers."""
     dropped = []
     try:
-        seen = subprocess.run(["ss", "-tnHo"], capture_output=True, text=True, check=False, timeout=2).stdout
+        ports = f"( dport = :{port} or sport = :{port} )"
+        seen = subprocess.run(["ss", "-tnHo", ports], capture_output=True, text=True, check=False, timeout=2).stdout
         for own, own_port, peer, peer_port in stalled(seen, port, peers):
             command = ["ss", "-K", "-tnH", "src", f"{own}:{own_port}", "dst", f"{peer}:{peer_port}"]
             subprocess.run(command, capture_output=True, check=False, timeout=2)
