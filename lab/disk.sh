@@ -1,6 +1,6 @@
 #!/bin/sh
 # A file system of its own for a database of the lab, so that a drill can fill it: new makes it, keep mounts it again, remove takes it away.
-# Prints the directory for the data, and nothing where this machine has no loop devices: the database is then on the container's own disk.
+# Prints the directory for the data, and nothing where this machine has no loop devices or no mkfs.ext4: the database is then on the container's own disk.
 #   lab/disk.sh new|keep|remove NAME
 set -eu
 place=/var/lib/sipha-lab
@@ -11,7 +11,7 @@ if [ "$1" != keep ]; then
     rm -f "$disk"
     if [ -d "$mounted" ]; then rmdir "$mounted"; fi
 fi
-if [ "$1" = new ]; then
+if [ "$1" = new ] && command -v mkfs.ext4 >/dev/null; then
     mkdir -p "$mounted"
     truncate -s 4G "$disk"
     mkfs.ext4 -q -F "$disk"

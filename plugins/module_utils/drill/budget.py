@@ -45,7 +45,7 @@ MEASURES: dict[str, Kind] = {
     "calls_failed": Kind("", "Call attempts failed", "calls that could not be set up, after all retransmissions"),
     "calls_cut_off": Kind("", "Call attempts cut off", "calls that had their 100 or rang, and never heard more"),
     "cdrs_lost": Kind("", "CDRs lost", "calls without their accounting row"),
-    "cdrs_cut_off": Kind("", "CDRs cut off", "the same, of calls that ended in the half second before the fault"),
+    "cdrs_cut_off": Kind("", "CDRs cut off", "the same, of calls that ended in the half second before the fault was there"),
     "rows_lost": Kind("", "Writes lost", "rows that the database had confirmed, and are gone"),
     "two_holders": Kind("s", "Two holders of a VIP", "time in which two proxies had the same VIP, a partition's own time left out"),
     "two_pingers": Kind("s", "Two pingers", "time in which two proxies had the same sharing tag, a partition's own time left out"),

@@ -93,8 +93,7 @@ def calls(lines: Iterable[str], source: str = "calls") -> dict[str, Any]:
     """What caller and phone wrote (calls.py). Numbers for the verdict, and the Call-IDs of calls that went well.
 
     A held call has ended when anything but its caller ended it, and is silent when audio had stopped for good at either side. One that was
-    never answered is a failed attempt, like those of the steady rate; cut off when it
-    had a provisional answer, after which nobody retransmits."""
+    never answered is a failed attempt, like those of the steady rate, or cut off when it had a provisional answer."""
     rows = []
     for number, line in enumerate([one for one in lines if one.strip()], 1):
         try:
