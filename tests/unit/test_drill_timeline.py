@@ -77,13 +77,24 @@ def test_nothing_that_was_not_looked_at_has_a_number() -> None:
         assert numbers(**changes)[name] == Measure(None, why), changes
 
 
-def test_a_late_probe_has_no_number() -> None:
+def test_a_very_late_probe_has_no_number() -> None:
     late = records()
-    late[100].sent = late[100].scheduled + 0.7
+    late[100].sent = late[100].scheduled + 1.2
     found = numbers(probes={"options": lines(late)})
     assert found["outage_options"].value is None
-    assert found["outage_options"].detail.startswith("the probe could not keep its schedule: 1 of 750 requests left up to 0.70 s late")
-    assert numbers(probes={"options": lines(late)}, max_lag=1.0)["outage_options"].value == pytest.approx(0.42, abs=0.001)
+    assert found["outage_options"].detail.startswith("the probe could not keep its schedule: 1 of 750 requests left up to 1.20 s late")
+    assert found["lost_requests"].value is None
+    assert numbers(probes={"options": lines(late)}, max_lag=2.0)["outage_options"].value == pytest.approx(0.42, abs=0.001)
+
+
+def test_a_probe_that_is_a_little_late_has_a_number_that_is_less_exact() -> None:
+    late = records()
+    late[100].sent = late[100].scheduled + 0.3
+    found = numbers(probes={"options": lines(late)})
+    assert found["outage_options"].value == pytest.approx(0.42, abs=0.001)
+    assert found["outage_options"].error == pytest.approx(0.3, abs=0.001)
+    assert found["lost_requests"].value == 0
+    assert numbers()["outage_options"].error == 0
 
 
 def test_losses_are_counted_and_named() -> None:

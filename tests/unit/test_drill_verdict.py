@@ -38,6 +38,21 @@ def test_a_good_drill_passes_and_says_its_outages() -> None:
     assert result.lines[0].sentence == ("OPTIONS outage: 0.42 s, within the 1 s allowed (750 of 750 answered well, 0 refused, 0 lost)")
 
 
+def test_a_late_probe_passes_or_fails_only_where_its_lateness_makes_no_difference() -> None:
+    def late(outage: float) -> Verdict:
+        rows = records(gap=(FAULT, FAULT + outage))
+        rows[10].sent = rows[10].scheduled + 0.3
+        return verdict(probes={"options": lines(rows), "register": lines(records()), "write": lines(records())})
+
+    off = "give or take 0.30 s that the probe was late"
+    good, near, under, bad = (late(outage) for outage in (0.4, 1.2, 0.8, 1.4))
+    assert (good.passed, near.passed, under.passed, bad.passed) == (True, False, False, False)
+    assert good.lines[0].sentence.startswith(f"OPTIONS outage: 0.42 s, within the 1 s allowed, {off} (750 of 750 ")
+    for one, seconds in ((near, "1.22"), (under, "0.82")):
+        assert one.reasons == [f"OPTIONS outage: {seconds} s, {off}: too near to the 1 s allowed to tell; this counts as failed"]
+    assert bad.reasons == [f"OPTIONS outage: 1.42 s, more than the 1 s allowed, {off} (750 of 750 answered well, 0 refused, 0 lost)"]
+
+
 BROKEN: dict[str, dict[str, Any]] = {
     "outage_options": {"probes": {name: lines(records(gap=(FAULT, FAULT + 1.2))) for name in ("options", "register", "write")}},
     "two_holders": {"holders": held(overlap=1.0)},

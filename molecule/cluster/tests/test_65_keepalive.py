@@ -13,12 +13,15 @@ SILENCE = 600
 FORGETS = 30  # seconds after which the lab's routers forget a mapping
 
 
-def reached(lab: Lab, phone: Phone) -> bool:
+def reach(lab: Lab, phone: Phone) -> None:
     """Called from the carrier, answered by the phone through the mapping of its registration."""
+    mapping = lab.host("router").run(f"conntrack -L -p udp --orig-port-src {phone.port} 2>/dev/null")[1]
+    binding = lab.sql("SELECT contact, received, socket, cflags, expires, last_modified FROM location WHERE username=?", phone.user)
     with phone.listens() as there:
         result = trunk_call(lab, "probe", phone.user)
+        said = f"{result.errors}; the router had {mapping!r}, the database {binding!r}; {lab.holders()} had the VIP"
+        assert (result.code, result.trace.statuses("INVITE")) == (0, [200]), said
         there.wait_for("BYE")
-    return (result.code, result.errors) == (0, "")
 
 
 def test_the_router_forgets_a_phone_that_is_not_pinged(lab: Lab) -> None:
@@ -41,9 +44,9 @@ def test_reachable_after_ten_silent_minutes_and_after_a_failover(lab: Lab, sleep
     old = lab.settled()
     new = lab.standby()
     until(lambda: time.monotonic() - sleeper.since, lambda silent: silent > SILENCE, SILENCE + 5, "ten minutes of silence")
-    assert reached(lab, sleeper.phone)
+    reach(lab, sleeper.phone)
     spoke = time.monotonic()
     move_vip(lab, old, new)
     until(lambda: time.monotonic() - spoke, lambda silent: silent > FORGETS + 15, FORGETS + 20, "silence after the failover")
     assert lab.holders() == [new]
-    assert reached(lab, sleeper.phone)
+    reach(lab, sleeper.phone)

@@ -6,7 +6,7 @@ from cluster_lab import Lab, until
 from sip_text import Request
 from sipp_runner import Phone, trunk_call
 
-FLOOD = 200
+FLOOD = 600
 
 
 def _options(lab: Lab, host: str) -> Request:
@@ -22,7 +22,7 @@ def test_flood_is_ignored(lab: Lab, bob: Phone) -> None:
     answered = lab.send("relay2", request.source, texts, until_replies=0, gap=0.002, wait=1)
     limit = int(lab.setting("opensips_source_request_limit"))
     assert {reply.status for reply in answered} == {200}
-    assert len(answered) <= limit + limit // 2
+    assert len(answered) <= 2 * limit  # it is counted in turns of two seconds, of which the flood may touch two
     assert lab.send("relay2", request.source, [request.text()], wait=1) == []
     with bob.waits() as at_bob:  # others are served
         result = trunk_call(lab, "probe", "bob", hold=0.5)
@@ -34,5 +34,5 @@ def test_trusted_source_is_not_limited(lab: Lab) -> None:
     """Negative control: the same flood from the carrier is answered, every single request."""
     request = _options(lab, "probe")
     texts = [_options(lab, "probe").text() for _ in range(FLOOD)]
-    answered = lab.send("probe", request.source, texts, until_replies=FLOOD, gap=0.002, wait=3)
+    answered = lab.send("probe", request.source, texts, until_replies=FLOOD, gap=0.002, wait=5)
     assert [reply.status for reply in answered] == [200] * FLOOD

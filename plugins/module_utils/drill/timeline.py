@@ -1,7 +1,7 @@
 """What a drill's observers wrote down -> the numbers that budgets are about. Pure: no clock, no network, no file.
 
-Every number is a Measure: a value, or none and the reason why. A probe that was late, did not run, or did not see the fault gives no
-value, so that nothing passes because nobody looked.
+Every number is a Measure: a value, or none and the reason why. A probe that was very late, did not run, or did not see the fault gives no
+value, so that nothing passes because nobody looked; one that was a little late gives a time that is known less exactly.
 """
 
 from __future__ import annotations
@@ -21,14 +21,16 @@ KEPT = {"location": "registrations_lost", "cdrs": "cdrs_lost", "rows": "rows_los
 EDGE = 0.1  # seconds; a request that left so short before the fault may have been hit by it
 AFTER = 1.0  # seconds that an observer must go on after the fault began, at least
 MAX_NAMED = 5
+MAX_ERROR = 1.0  # seconds; a probe that was later than this saw nothing that could be told
 
 
 @dataclass(frozen=True)
 class Measure:
-    """A number, or None and why there is none; `detail` is shown beside it."""
+    """A number, or None and why there is none; `detail` is shown beside it, `error` is how far it may be off, both ways."""
 
     value: float | None
     detail: str = ""
+    error: float = 0.0
 
 
 def _must_last(seen: Observations, start: float) -> float:
@@ -42,7 +44,7 @@ def _usable(seen: Observations, name: str) -> tuple[Summary, str]:
     if records is None:
         return Summary(), "this observer delivered nothing"
     summary, start = summarise(records, seen.max_lag), seen.fault_start
-    if summary.problem:
+    if not summary.kept_schedule and summary.lag.get("max", MAX_ERROR + 1) > MAX_ERROR:
         return summary, summary.problem
     if start is None:
         return summary, "no fault is recorded"
@@ -59,7 +61,8 @@ def _outages(seen: Observations) -> dict[str, Measure]:
         summary, why = _usable(seen, name)
         longest = max(summary.outage, summary.silence)
         detail = f"{summary.good} of {summary.sent} answered well, {summary.refused} refused, {summary.lost} lost"
-        found[f"outage_{name}"] = Measure(None, why) if why else Measure(longest, detail)
+        error = 0.0 if why or summary.kept_schedule else round(summary.lag["max"], 3)
+        found[f"outage_{name}"] = Measure(None, why) if why else Measure(longest, detail, error)
     return found
 
 

@@ -74,10 +74,17 @@ def _line(name: str, found: Measure, allowed: float | None) -> Line:
         sentence = f"{kind.title}: not measured, {found.detail or 'nobody looked'}" + ("" if allowed is None else "; this counts as failed")
     elif allowed is None:
         passed, sentence = None, f"{kind.title}: {shown(found.value, kind.unit)}{detail}; not judged here"
+    elif found.error and abs(found.value - allowed) <= found.error:
+        passed = False
+        sentence = (
+            f"{kind.title}: {shown(found.value, kind.unit)}, give or take {found.error:.2f} {kind.unit} that the probe was late: "
+            f"too near to the {limit} allowed to tell; this counts as failed"
+        )
     else:
         passed = found.value <= allowed
         verb = "within" if passed else "more than"
-        sentence = f"{kind.title}: {shown(found.value, kind.unit)}, {verb} the {limit} allowed{detail}"
+        off = f", give or take {found.error:.2f} {kind.unit} that the probe was late" if found.error else ""
+        sentence = f"{kind.title}: {shown(found.value, kind.unit)}, {verb} the {limit} allowed{off}{detail}"
     return Line(name, kind.title, passed, found.value, allowed, kind.unit, sentence, found.detail)
 
 

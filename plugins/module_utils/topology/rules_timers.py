@@ -36,7 +36,7 @@ def nat_pings_on(topology: Topology) -> Iterator[Problem]:
     """Their routers forget them between two registrations, and calls to them get lost."""
     for host, (interval,) in numbers(topology, "proxies", "opensips_natping_interval"):
         if interval == 0:
-            yield host, "opensips_natping_interval", "0 switches pings off", "Set it to 14, or waive TIM002 when no phone is behind NAT"
+            yield host, "opensips_natping_interval", "0 switches pings off", "Set it to 10, or waive TIM002 when no phone is behind NAT"
 
 
 @rule("TIM003", "error", "a lost proxy is replaced later than clients wait")
