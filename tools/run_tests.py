@@ -133,7 +133,7 @@ def cluster(totals: Totals) -> None:
 
 PARTS: dict[str, Callable[[Totals], object]] = {
     "lint": lint,
-    "unit": lambda totals: tests(totals, "unit", ["tests/unit"]),
+    "unit": lambda totals: tests(totals, "unit", ["-n", "2", "tests/unit"]),
     "playbooks": lambda totals: tests(totals, "playbooks", ["-n", "2", "--dist", "loadfile", "tests/playbooks"]),
     "time_sync": lambda totals: scenario(totals, "time_sync", "test"),
     "arbitrator": lambda totals: scenario(totals, "arbitrator", "test"),

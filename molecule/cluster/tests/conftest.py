@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import sipp_runner
 from cluster_lab import SIP_PORT, Lab, until
-from media_lab import MediaPhone
+from media_lab import MediaPhone, call
 from sipp_runner import Phone, Server
 
 SLEEPER = "frank"
@@ -73,6 +73,15 @@ def carrier(lab: Lab) -> Iterator[Server]:
     with sipp_runner.serve(lab, "probe", "public", SIP_PORT, "answer", "-s", "carrier", seconds=1800, name="carrier") as server:
         _gateway_active(lab)
         yield server
+
+
+@pytest.fixture(scope="session")
+def long_call(lab: Lab) -> Iterator[tuple[MediaPhone, MediaPhone, str, float]]:
+    """A call that is up while other tests run (those of calls begin it); it becomes long meanwhile, and nobody waits for it."""
+    with call(lab, "grace", "heidi", seconds=900) as (grace, heidi, call_id):
+        for phone in (grace, heidi):
+            phone.mark()
+        yield grace, heidi, call_id, time.monotonic()
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from sip_text import SDP, Request
 from sipp_runner import Phone, Result, Server, trunk_call
 
 NUMBER = "+4930123456"
+pytestmark = pytest.mark.usefixtures("long_call")  # begins here, and is judged by test_45
 
 
 def _check_parties(row: dict[str, str], lab: Lab, caller: str, callee: str, source: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
 
 import pytest
 from cluster_lab import Lab, until
@@ -23,16 +22,7 @@ def relays(lab: Lab) -> set[str]:
     return {lab.address(name, "public") for name in lab.relays}
 
 
-@pytest.fixture(scope="module")
-def long_call(lab: Lab) -> Iterator[tuple[MediaPhone, MediaPhone, str, float]]:
-    """A call that is up while the tests before its own run: they wait for nobody, and it becomes long meanwhile."""
-    with call(lab, "grace", "heidi", seconds=900) as (grace, heidi, call_id):
-        for phone in (grace, heidi):
-            phone.mark()
-        yield grace, heidi, call_id, time.monotonic()
-
-
-def test_audio_both_ways_through_two_nats(lab: Lab, relays: set[str], long_call: object, media_carrier: MediaPhone) -> None:
+def test_audio_both_ways_through_two_nats(lab: Lab, relays: set[str], media_carrier: MediaPhone) -> None:
     """A phone behind one router with a phone behind another, and a phone with the carrier: 20 s, RTP and RTCP, only the relay seen."""
     with call(lab) as (alice, bob, call_id), MediaPhone(lab, "carol") as carol:
         carol.register()

@@ -60,7 +60,7 @@ def test_a_drill_passes_and_leaves_nothing_behind(lab: Lab, tmp_path: Path) -> N
     nothing_is_left(lab)
 
 
-def test_a_drill_fails_where_nobody_looks_after_the_engine(lab: Lab, tmp_path: Path) -> None:
+def test_a_drill_fails_where_nobody_looks_after_the_engine(lab: Lab, tmp_path: Path, long: None) -> None:
     """Without the tracking a frozen engine keeps the VIP."""
     holder = lab.settled()
     conf = "/etc/keepalived/keepalived.conf"
