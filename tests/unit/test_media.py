@@ -468,6 +468,25 @@ def test_the_end_of_the_dispatcher_is_noticed_at_the_next_look(server: Server, i
     assert "refused" in watching.look()
 
 
+def test_a_wait_ends_when_the_dispatcher_goes_away(server: Server, identity: Identity) -> None:
+    watching = watch(server, identity, interval=3600.0)
+    assert watching.without_dispatcher
+    assert watching.look() == ""
+    assert not watching.without_dispatcher
+    began = time.monotonic()
+    watching.wait(0.2)
+    assert time.monotonic() - began >= 0.19
+    threading.Timer(0.1, server.hang_up).start()
+    began = time.monotonic()
+    watching.wait(20)
+    assert time.monotonic() - began < 10
+    assert "closed the connection" in watching.look()
+    assert watching.without_dispatcher
+    watching.wait(0.001)
+    assert watching.look() == ""
+    watching.close()
+
+
 def test_an_error_is_followed_by_a_new_connection(server: Server, identity: Identity) -> None:
     watching = watch(server, identity, interval=3600.0)
     good = server.answers["summary"]

@@ -244,9 +244,9 @@ def test_a_stuck_link_is_freed_after_its_patience_and_a_dead_peer_is_left_alone(
 
 SOCKETS = """\
 ESTAB 0 0 198.18.20.11:25060 198.18.20.12:56498
-ESTAB 0 312 198.18.20.11:40521 198.18.20.12:5566 timer:(on,3.072sec,4)
+ESTAB 0 312 198.18.20.11:40521 198.18.20.12:5566 timer:(on,1.536sec,3)
 ESTAB 0 312 198.18.20.11:5566 198.18.20.12:59243 timer:(on,120sec,9)
-ESTAB 0 312 198.18.20.11:40522 198.18.20.12:5566 timer:(on,720ms,3)
+ESTAB 0 312 198.18.20.11:40522 198.18.20.12:5566 timer:(on,720ms,2)
 ESTAB 0 0 198.18.20.11:40523 198.18.20.12:5566 timer:(keepalive,12sec,0)
 ESTAB 0 312 198.18.20.11:40524 198.18.20.21:5566 timer:(on,3.072sec,4)
 ESTAB 0 312 198.18.20.11:40525 198.18.20.12:3307 timer:(on,3.072sec,4)
@@ -406,6 +406,11 @@ class Watched:
 
     problems: ClassVar[list[str]] = []
     made: ClassVar[list[Watched]] = []
+    waits: ClassVar[list[float]] = []
+    without_dispatcher: ClassVar[bool] = False
+
+    def wait(self, seconds: float) -> None:
+        self.waits.append(seconds)
 
     def __init__(self, *arguments: object) -> None:
         self.arguments, self.closed = arguments, False
@@ -420,7 +425,7 @@ class Watched:
 
 @pytest.fixture
 def watched(monkeypatch: pytest.MonkeyPatch) -> type[Watched]:
-    Watched.problems, Watched.made = [], []
+    Watched.problems, Watched.made, Watched.waits, Watched.without_dispatcher = [], [], [], False
     monkeypatch.setattr(media, "Watch", Watched)
     return Watched
 
@@ -464,13 +469,30 @@ def test_media_falls_and_rises_by_what_the_watch_says(
         verdicts.append((tmp_path / "track" / "media").read_text())
         agent.running = bool(watched.problems)
 
-    monkeypatch.setattr(agent_module.time, "sleep", turn)
+    monkeypatch.setattr(watched, "wait", staticmethod(turn))
     watched.problems += ["", "", "none left", "none left", "", "none left", "none left", "none left", "", ""]
     agent.watch_media()
     assert verdicts == [f"{bad}\n" for bad in (1, 0, 0, 0, 0, 0, 0, 1, 1, 0)]
     assert [watch.arguments for watch in watched.made] == [("mediaproxy", "127.0.0.1", 25061, ["198.18.20.31"], identity, 3.0)]
     said = capsys.readouterr().out.splitlines()
     assert said == ["media is up", *["media: none left"] * 5, "media is DOWN", "media is up"]
+
+
+def test_a_dispatcher_that_went_away_is_asked_again_at_once_until_media_is_down(
+    tmp_path: Path, bare_agent: type[Agent], watched: type[Watched], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = bare_agent(settings(tmp_path, media_kind="mediaproxy", media_fall=2, media_rise=1))
+    waits = []
+
+    def turn(seconds: float) -> None:
+        waits.append(round(seconds, 1))
+        watched.without_dispatcher = watched.problems[:1] == ["refused"]  # what the next look will have found
+        agent.running = bool(watched.problems)
+
+    monkeypatch.setattr(watched, "wait", staticmethod(turn))
+    watched.problems += ["", "refused", "refused", "refused", "", "none left", "none left"]
+    agent.watch_media()
+    assert waits == [0.5, 0.1, 0.5, 0.5, 0.5, 0.5, 0.5]
 
 
 def test_health_has_no_question_about_media_where_there_is_none(tmp_path: Path, watched: type[Watched]) -> None:

@@ -20,6 +20,7 @@ from typing import Any
 from . import media, mi, probes, sip
 from .judge import Judge, Outstanding
 
+MEDIA_INTERVAL = 0.5  # seconds between two looks whether the dispatcher is there; what it knows is asked every `media_interval`
 STOPPING = "stopping"  # in run_dir while the engine is about to end in good order
 
 
@@ -46,9 +47,12 @@ class Settings:
     sip_timeout: float = 0.35
     sip_fall: int = 3
     sip_rise: int = 20
-    slow_interval: float = 0.5
-    slow_fall: int = 4
-    slow_rise: int = 4
+    database_interval: float = 0.5
+    database_fall: int = 4
+    database_rise: int = 4
+    network_interval: float = 0.25
+    network_fall: int = 4
+    network_rise: int = 8
     media_kind: str = "none"  # mediaproxy: ask the own dispatcher; rtpengine: ask the relays
     media_port: int = 25061
     media_relays: list[str] = field(default_factory=list)
@@ -112,13 +116,13 @@ class Agent:
     def __post_init__(self) -> None:
         s = self.settings
         (Path(s.run_dir) / "track").mkdir(parents=True, exist_ok=True)
-        for name in ("gateway", "core", "db"):
-            self.tracks[name] = Track(s, name, s.slow_fall, s.slow_rise)
+        self.tracks["db"] = Track(s, "db", s.database_fall, s.database_rise)
+        for name in ("gateway", "core"):
+            self.tracks[name] = Track(s, name, s.network_fall, s.network_rise)
         self.tracks["sip"] = Track(s, "sip", s.sip_fall, s.sip_rise)
         if s.media_kind != "none":
             self.tracks["media"] = Track(s, "media", s.media_fall, s.media_rise)
         self.tracks["maintenance"] = Track(s, "maintenance", 1, 1)
-        self.icmp_air = Outstanding(s.slow_interval)
         self.open_sip()
         self.icmp_socket = socket.socket(socket.AF_INET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.IPPROTO_ICMP)
         self.events = probes.address_events()
@@ -158,13 +162,9 @@ class Agent:
                 self.tracks["sip"].add(reply[0] < 500)
 
     # Gateway and core network: somebody there answers
-    def send_icmp(self, now: float) -> None:
+    def send_icmp(self) -> None:
         s = self.settings
-        for index, target in enumerate([s.gateway, *s.core_peers]):
-            if not target:
-                continue
-            key = f"{index}/{self.sequence}"
-            self.icmp_air.sent(key, now)
+        for target in filter(None, (s.gateway, *s.core_peers)):
             try:
                 self.icmp_socket.sendto(probes.echo_request(os.getpid() & 0xFFFF, self.sequence), (target, 0))
             except OSError:
@@ -195,10 +195,11 @@ class Agent:
         while self.running:
             start = time.monotonic()
             self.tracks["db"].add(probes.database_greets("127.0.0.1", self.settings.db_port, 1.0))
-            time.sleep(max(0.05, self.settings.slow_interval - (time.monotonic() - start)))
+            time.sleep(max(0.05, self.settings.database_interval - (time.monotonic() - start)))
 
     def watch_media(self) -> None:
-        """Is there a relay that this proxy can give calls to? Asking is also how a dispatcher finds out that a relay is frozen."""
+        """Is there a relay that this proxy can give calls to? Asking is also how a dispatcher finds out that a relay is frozen. One that
+        went away is asked again at once: when it is dead each call until the VIP has moved is refused."""
         s = self.settings
         watch = media.Watch(s.media_kind, s.core_address, s.media_port, s.media_relays, s.media_identity, s.media_interval)
         while self.running:
@@ -207,7 +208,10 @@ class Agent:
             if problem and self.tracks["media"].judge.up:
                 log(f"media: {problem}")
             self.tracks["media"].add(not problem)
-            time.sleep(max(0.05, s.slow_interval - (time.monotonic() - start)))
+            if watch.without_dispatcher and self.tracks["media"].judge.up:
+                watch.wait(0.05)
+            else:
+                watch.wait(max(0.05, MEDIA_INTERVAL - (time.monotonic() - start)))
 
     def claim_tag(self, tag: str, vip: str) -> None:
         """A VIP's sharing tag is active where the VIP is; right again after every restart of the engine or keepalived."""
@@ -239,8 +243,8 @@ class Agent:
 
     def drop_stalled_connections(self) -> None:
         """After a partition TCP tries again ever more rarely, after some minutes every other minute, and until then nothing is replicated.
-        A connection that got no answer for three seconds is dropped, so that the engine's next packet opens a new one. Whatever the engine
-        says of the link: as long as it has calls to tell a peer about, it sends no pings and takes it for up."""
+        A connection that got no answer for a second and a half is dropped, so that the engine's next packet opens a new one. Whatever the
+        engine says of the link: as long as it has calls to tell a peer about, it sends no pings and takes it for up."""
         for peer in probes.drop_stalled(self.settings.bin_port, self.settings.proxies):
             log(f"dropped a replication connection to {peer}: it got no answer for too long")
 
@@ -299,11 +303,11 @@ class Agent:
         for source in (self.sip_socket, self.icmp_socket, self.events):
             poll.register(source, select.POLLIN)
         answered: set[str] = set()
-        next_sip = next_slow = time.monotonic()
+        next_sip = next_network = time.monotonic()
         notify("READY=1")
         while self.running:
             now = time.monotonic()
-            poll.poll(max(0, int((min(next_sip, next_slow) - now) * 1000)))
+            poll.poll(max(0, int((min(next_sip, next_network) - now) * 1000)))
             self.receive_sip()
             self.receive_icmp(answered)
             self.drain_events()
@@ -313,11 +317,11 @@ class Agent:
             if now >= next_sip:
                 next_sip = now + s.sip_interval
                 self.send_sip(now)
-            if now >= next_slow:
-                next_slow = now + s.slow_interval
+            if now >= next_network:
+                next_network = now + s.network_interval
                 self.judge_networks(answered)
                 answered.clear()
-                self.send_icmp(now)
+                self.send_icmp()
                 beat.write_text("")
                 notify("WATCHDOG=1")
 

@@ -60,9 +60,9 @@ class Dispatcher:
             self._connection.sendall(b"quit\r\n")
         self._connection.close()
 
-    def is_gone(self) -> bool:
-        """Nothing is owed to us, so whatever there is to read is the end of the connection."""
-        return bool(select.select([self._connection], [], [], 0)[0])
+    def is_gone(self, seconds: float = 0) -> bool:
+        """Wait so long, and no longer than until it is. Nothing is owed to us, so what there is to read is the end of the connection."""
+        return bool(select.select([self._connection], [], [], seconds)[0])
 
     def ask(self, command: str) -> str:
         """One command, its one line of answer."""
@@ -227,6 +227,18 @@ class Watch:
             self.close()
             return str(error)
         return self._problem
+
+    def wait(self, seconds: float) -> None:
+        """Until it is time to look again: earlier when the dispatcher goes away meanwhile."""
+        if self._dispatcher is None:
+            time.sleep(seconds)
+        else:
+            self._dispatcher.is_gone(seconds)
+
+    @property
+    def without_dispatcher(self) -> bool:
+        """There is a dispatcher to ask, and it is not connected to."""
+        return self.kind == "mediaproxy" and self._dispatcher is None
 
     def _ask(self) -> str:
         if self._dispatcher is None:

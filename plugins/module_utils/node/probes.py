@@ -68,7 +68,7 @@ def database_greets(host: str, port: int, timeout: float) -> bool:
 
 
 STALLED = re.compile(r"\S+\s+\d+\s+\d+\s+(\S+):(\d+)\s+(\S+):(\d+)\s.*timer:\(on,[^,]*,(\d+)\)")
-UNANSWERED = 4  # times that a packet was sent again: 0.2, 0.4, 0.8 and 1.6 s
+UNANSWERED = 3  # times that a packet was sent again: after 0.2, 0.6 and 1.4 s
 
 
 def stalled(text: str, port: int, peers: Sequence[str]) -> list[tuple[str, str, str, str]]:
