@@ -15,7 +15,7 @@ from typing import ClassVar
 
 import pytest
 from ansible_collections.sipha.cluster.plugins.module_utils.node import agent as agent_module
-from ansible_collections.sipha.cluster.plugins.module_utils.node import health, media, mi, probes, sip, step_aside
+from ansible_collections.sipha.cluster.plugins.module_utils.node import health, media, mi, probes, sip
 from ansible_collections.sipha.cluster.plugins.module_utils.node.agent import Agent, Settings, Track
 from ansible_collections.sipha.cluster.plugins.module_utils.node.judge import Judge, Outstanding
 
@@ -326,79 +326,6 @@ def test_calls_of_a_peer_that_was_out_of_reach_are_asked_for_when_it_has_been_ba
     agent.watch_links(177.0)
     agent.watch_links(178.0)
     assert asked() == [{"sharing_tag": "main"}]
-
-
-class Neighbour:
-    """Another proxy's engine, which answers OPTIONS with this, or not at all."""
-
-    def __init__(self, status: str) -> None:
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.bind(("127.0.0.2", 0))
-        self.port, self.status = int(self.socket.getsockname()[1]), status
-        self.thread = threading.Thread(target=self.serve, daemon=True)
-        self.thread.start()
-
-    def serve(self) -> None:
-        while True:
-            try:
-                data, source = self.socket.recvfrom(65535)
-            except OSError:
-                return
-            if self.status:
-                self.socket.sendto(data.replace(data.split(b"\r\n")[0], f"SIP/2.0 {self.status}".encode(), 1), source)
-
-
-@pytest.mark.parametrize(
-    ("status", "leaves", "said"),
-    [
-        ("200 OK", 3, "the VIPs have gone after 2.00 s"),
-        ("200 OK", 0, "no VIP is here"),
-        ("200 OK", 99, "a VIP is still here after 3 s"),
-        ("503 Service Unavailable", 3, "no other proxy answers"),
-        ("", 3, "no other proxy answers"),
-    ],
-)
-def test_a_killed_engine_starts_when_the_vip_has_gone_to_a_proxy_that_serves(tmp_path: Path, status: str, leaves: int, said: str) -> None:
-    neighbour = Neighbour(status)
-    here = settings(tmp_path, sip_port=neighbour.port, proxies=["127.0.0.2"])
-    asked, clock = [], [0.0]
-
-    def held(vip: str) -> bool:
-        asked.append(vip)
-        return len(asked) <= leaves
-
-    try:
-        assert step_aside.wait(here, held, step_aside.Clock(lambda: clock[0], lambda _: clock.__setitem__(0, clock[0] + 1.0))) == said
-    finally:
-        neighbour.socket.close()
-
-
-@pytest.mark.parametrize(
-    ("status", "air", "said", "announced"),
-    [
-        ("200 OK", ["3 early dialogs", "1 early dialogs", ""], "the VIPs have gone after 1.00 s", True),
-        ("200 OK", ["3 early dialogs"] * 9, "the VIPs have gone after 1.00 s; 3 early dialogs after 5 s more", True),
-        ("503 Service Unavailable", [], "no other proxy answers", False),
-        ("", [], "no other proxy answers", False),
-    ],
-)
-def test_before_an_orderly_stop_the_vip_goes_and_calls_in_the_air_end(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: str, air: list[str], said: str, announced: bool
-) -> None:
-    neighbour = Neighbour(status)
-    here = settings(tmp_path, sip_port=neighbour.port, proxies=["127.0.0.2"])
-    clock = [0.0]
-    monkeypatch.setattr(health, "check_air", lambda _: air.pop(0))
-    stopping = Path(here.run_dir) / "stopping"
-
-    def held(_: str) -> bool:
-        return clock[0] < 1.0 or not stopping.exists()
-
-    try:
-        assert step_aside.leave(here, held, step_aside.Clock(lambda: clock[0], lambda _: clock.__setitem__(0, clock[0] + 1.0))) == said
-    finally:
-        neighbour.socket.close()
-    assert stopping.exists() is announced
 
 
 class Watched:

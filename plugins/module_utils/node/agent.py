@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from . import media, mi, probes, sip
+from . import hand_over, media, mi, probes, sip
 from .judge import Judge, Outstanding
 
 MEDIA_INTERVAL = 0.5  # seconds between two looks whether the dispatcher is there; what it knows is asked every `media_interval`
@@ -41,6 +41,10 @@ class Settings:
     maintenance_file: str = "/etc/sipha/maintenance"
     proxies: list[str] = field(default_factory=list)  # core addresses of the others
     bin_port: int = 5566
+    public_address: str = ""
+    router_ids: dict[str, int] = field(default_factory=dict)  # sharing tag -> VRRP's
+    vrrp_peers: list[str] = field(default_factory=list)  # public addresses of the others
+    vrrp_interval: float = 0.15
     link_patience: float = 5.0
     catch_up_after: float = 15.0
     sip_interval: float = 0.05
@@ -85,6 +89,7 @@ class Track:
 
     def __init__(self, settings: Settings, name: str, fall: int, rise: int) -> None:
         self.name, self.path = name, Path(settings.run_dir) / "track" / name
+        self.fell = threading.Event()
         self.judge = Judge(fall, rise, up=self._read() == "0")
         self._write()
 
@@ -99,6 +104,8 @@ class Track:
         if self.judge.add(good):
             self._write()
             log(f"{self.name} is {'up' if self.judge.up else 'DOWN'}")
+            if not self.judge.up:
+                self.fell.set()
 
 
 @dataclass
@@ -287,6 +294,15 @@ class Agent:
                 self.claim_tag(tag, vip)
             self.watch_links(time.monotonic())
 
+    def watch_engine(self) -> None:
+        """When it dies the VIPs are to go at once, not when the others have missed three advertisements."""
+        fell, interface = self.tracks["sip"].fell, self.settings.public_interface
+        while self.running:
+            if fell.wait(1.0):
+                fell.clear()
+                if said := hand_over.resign(self.settings, lambda vip: probes.carries(interface, vip)):
+                    log(f"the engine is down: {said}")
+
     def drain_events(self) -> None:
         try:
             while self.events.recv(65535):
@@ -295,7 +311,7 @@ class Agent:
             return
 
     def run(self) -> None:
-        for worker in (self.watch_database, self.watch_vip, *([self.watch_media] if "media" in self.tracks else [])):
+        for worker in (self.watch_database, self.watch_vip, self.watch_engine, *([self.watch_media] if "media" in self.tracks else [])):
             threading.Thread(target=worker, daemon=True).start()
         s = self.settings
         beat = Path(s.run_dir) / "beat"

@@ -13,43 +13,19 @@ Nothing is waited for when no other proxy answers.
 from __future__ import annotations
 
 import os
-import socket
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import health, probes, sip
+from . import health, probes
 from .agent import STOPPING, Settings, log
+from .hand_over import peer_serves
 
 LIMIT = 3.0  # seconds, no more
 IN_THE_AIR = 5.0  # seconds that calls may still ring, and transactions wait, before an orderly stop
-ANSWER = 0.3
 PAUSE = 0.02
-
-
-def peer_serves(settings: Settings) -> bool:
-    """Whether any other proxy's engine answers."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
-        client.bind((settings.core_address, 0))
-        port = client.getsockname()[1]
-        for number, peer in enumerate(settings.proxies):
-            try:
-                key = f"aside-{number}-{time.time_ns()}@{settings.core_address}"
-                client.sendto(sip.options(peer, settings.sip_port, settings.core_address, port, key), (peer, settings.sip_port))
-            except OSError:
-                continue
-        end = time.monotonic() + ANSWER
-        while (left := end - time.monotonic()) > 0:
-            client.settimeout(left)
-            try:
-                reply = sip.parse_reply(client.recv(65535))
-            except OSError:  # nobody, or a peer's host that says that nobody listens
-                continue
-            if reply and reply[0] == 200:
-                return True
-    return False
 
 
 @dataclass(frozen=True)
