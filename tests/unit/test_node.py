@@ -418,8 +418,11 @@ def test_a_dispatcher_that_went_away_is_asked_again_at_once_until_media_is_down(
 
     monkeypatch.setattr(watched, "wait", staticmethod(turn))
     watched.problems += ["", "refused", "refused", "refused", "", "none left", "none left"]
+    resigned: list[str] = []
+    monkeypatch.setattr(agent, "resign", resigned.append)
     agent.watch_media()
     assert waits == [0.5, 0.1, 0.5, 0.5, 0.5, 0.5, 0.5]
+    assert resigned == ["the media dispatcher is gone"]  # and not for relays that are gone, which are so for all proxies
 
 
 def test_health_has_no_question_about_media_where_there_is_none(tmp_path: Path, watched: type[Watched]) -> None:

@@ -215,6 +215,10 @@ class Agent:
             if problem and self.tracks["media"].judge.up:
                 log(f"media: {problem}")
             self.tracks["media"].add(not problem)
+            if self.tracks["media"].fell.is_set():
+                self.tracks["media"].fell.clear()
+                if watch.without_dispatcher:
+                    self.resign("the media dispatcher is gone")
             if watch.without_dispatcher and self.tracks["media"].judge.up:
                 watch.wait(0.05)
             else:
@@ -296,12 +300,16 @@ class Agent:
 
     def watch_engine(self) -> None:
         """When it dies the VIPs are to go at once, not when the others have missed three advertisements."""
-        fell, interface = self.tracks["sip"].fell, self.settings.public_interface
+        fell = self.tracks["sip"].fell
         while self.running:
             if fell.wait(1.0):
                 fell.clear()
-                if said := hand_over.resign(self.settings, lambda vip: probes.carries(interface, vip)):
-                    log(f"the engine is down: {said}")
+                self.resign("the engine is down")
+
+    def resign(self, why: str) -> None:
+        """For troubles of this host alone: of what all proxies share the peers may know as little as this one."""
+        if said := hand_over.resign(self.settings, lambda vip: probes.carries(self.settings.public_interface, vip)):
+            log(f"{why}: {said}")
 
     def drain_events(self) -> None:
         try:
