@@ -328,6 +328,35 @@ def test_calls_of_a_peer_that_was_out_of_reach_are_asked_for_when_it_has_been_ba
     assert asked() == [{"sharing_tag": "main"}]
 
 
+def test_a_tag_is_said_again_while_a_link_is_in_trouble_and_no_longer(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Agent, "__post_init__", lambda self: None)
+    agent = Agent(settings(tmp_path, vips={"main": "127.0.0.1"}))
+    now, stalled = 1000.0, [""]
+    monkeypatch.setattr(agent_module.time, "monotonic", lambda: now)
+    monkeypatch.setattr(agent_module.probes, "drop_stalled", lambda *_: [peer for peer in stalled if peer])
+    engine.answers = {"clusterer_list_shtags": shtags("active"), "clusterer_shtag_set_active": {"result": "OK"}}
+
+    def said(state: str, at: float, dropped: str = "") -> int:
+        nonlocal now
+        now, stalled[0], engine.answers["clusterer_list"] = at, dropped, peer(state)
+        before = len([1 for method, _ in engine.asked if method == "clusterer_shtag_set_active"])
+        agent.watch_links(now)
+        agent.claim_tag("main", "127.0.0.1")
+        return len([1 for method, _ in engine.asked if method == "clusterer_shtag_set_active"]) - before
+
+    assert [said("Up", 1000.0), said("Up", 1014.9), said("Up", 1015.0), said("Up", 1100.0)] == [1, 1, 0, 0]  # links that are new
+    assert [said("Up", 1200.0, "198.18.20.12"), said("Up", 1214.9), said("Up", 1215.0)] == [
+        1,
+        1,
+        0,
+    ]  # dropped, and the engine has not noticed
+    assert [said("Down", 1300.0), said("Down", 1320.0), said("Down", 1330.0, "198.18.20.12")] == [1, 0, 0]  # a peer that is dead
+    assert [said("Up", 1400.0), said("Up", 1414.0), said("Up", 1416.0)] == [1, 1, 0]
+    assert capsys.readouterr().out.count("saying again which tags are here") == 3
+
+
 class Watched:
     """Stands for media.Watch: says what it is told to, and who asked for what."""
 

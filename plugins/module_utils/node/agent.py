@@ -21,6 +21,8 @@ from . import hand_over, media, mi, probes, sip
 from .judge import Judge, Outstanding
 
 MEDIA_INTERVAL = 0.5  # seconds between two looks whether the dispatcher is there; what it knows is asked every `media_interval`
+REPEAT = 15.0  # seconds in which a tag is said again after the last trouble of a replication link
+REPEAT_INTERVAL = 0.5
 STOPPING = "stopping"  # in run_dir while the engine is about to end in good order
 
 
@@ -116,6 +118,8 @@ class Agent:
     gateway_seen: bool = False
     tag_trouble: dict[str, str] = field(default_factory=dict)
     stuck_since: float = 0.0
+    linked: set[int] = field(default_factory=set)
+    repeat_until: float = 0.0
     lost_since: dict[int, float] = field(default_factory=dict)
     linked_since: dict[int, float] = field(default_factory=dict)
     tracks: dict[str, Track] = field(default_factory=dict)
@@ -231,10 +235,12 @@ class Agent:
             self.tag_trouble.pop(tag, None)
             return
         try:
-            if mi.tag_state(mi.call(s.mi_socket, "clusterer_list_shtags", None, 0.5, s.run_dir), tag, s.cluster) == "active":
+            active = mi.tag_state(mi.call(s.mi_socket, "clusterer_list_shtags", None, 0.5, s.run_dir), tag, s.cluster) == "active"
+            if active and time.monotonic() >= self.repeat_until:
                 return
             mi.call(s.mi_socket, "clusterer_shtag_set_active", [f"{tag}/{s.cluster}"], 0.5, s.run_dir)
-            log(f"holds {vip}: sharing tag {tag}/{s.cluster} set active")
+            if not active:
+                log(f"holds {vip}: sharing tag {tag}/{s.cluster} set active")
             self.tag_trouble.pop(tag, None)
         except mi.MiError as error:
             if str(error) != self.tag_trouble.get(tag):  # say it once, not every second
@@ -245,19 +251,32 @@ class Agent:
         s = self.settings
         try:
             states = mi.links(mi.call(s.mi_socket, "clusterer_list", None, 0.5, s.run_dir), s.cluster)
-            self.drop_stalled_connections()
+            linked = {node for node, state in states.items() if state == "Up"}
+            if (self.drop_stalled_connections() and "Down" not in states.values()) or linked != self.linked:
+                self.repeat_tags(now)
+            self.linked = linked
             self.free_stuck_links(states, now)
             self.catch_up(states, now)
         except mi.MiError:
             self.stuck_since = 0.0  # the engine is away; its start begins with new links, and gets all calls of its peers
             self.lost_since, self.linked_since = {}, {}
 
-    def drop_stalled_connections(self) -> None:
+    def repeat_tags(self, now: float) -> None:
+        """The engine tells its peers once that it has a tag. Said into a partition that is over before the engine has noticed it, that is
+        lost, and two proxies keep the tag for good. So it is said again while links are in trouble that the engine has not noticed, or
+        come and go, and some seconds longer. (Not for ever, nor while a peer is dead: the engine keeps a few bytes of each time.)"""
+        if now >= self.repeat_until and self.repeat_until:
+            log("replication was in trouble: saying again which tags are here")
+        self.repeat_until = now + REPEAT
+
+    def drop_stalled_connections(self) -> bool:
         """After a partition TCP tries again ever more rarely, after some minutes every other minute, and until then nothing is replicated.
         A connection that got no answer for a second and a half is dropped, so that the engine's next packet opens a new one. Whatever the
         engine says of the link: as long as it has calls to tell a peer about, it sends no pings and takes it for up."""
-        for peer in probes.drop_stalled(self.settings.bin_port, self.settings.proxies):
+        dropped = probes.drop_stalled(self.settings.bin_port, self.settings.proxies)
+        for peer in dropped:
             log(f"dropped a replication connection to {peer}: it got no answer for too long")
+        return bool(dropped)
 
     def free_stuck_links(self, states: dict[int, str], now: float) -> None:
         """A probe of a peer lasts some seconds. When two proxies start together and an answer comes late, the engine can stay in that
@@ -292,7 +311,7 @@ class Agent:
 
     def watch_vip(self) -> None:
         while self.running:
-            self.vip_changed.wait(1.0)
+            self.vip_changed.wait(REPEAT_INTERVAL if time.monotonic() < self.repeat_until else 1.0)
             self.vip_changed.clear()
             for tag, vip in self.settings.vips.items():
                 self.claim_tag(tag, vip)
