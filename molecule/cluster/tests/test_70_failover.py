@@ -179,7 +179,30 @@ def test_frozen_engine_loses_the_vip(lab: Lab, alice: Phone) -> None:
     try:
         until(lab.holders, lambda found: found == [other], 10, f"the VIP on {other} only")
         assert alice.register().final("REGISTER") == 200
+        said = lab.host(holder).check("journalctl --unit=sipha-agent --since=-10s --no-pager")
+        assert said.count("the engine is down: the others are told to take main") == 1
     finally:
         lab.host(holder).check("systemctl kill --signal=CONT opensips")
     assert lab.settled() == other
     assert lab.tag_states() == {holder: "backup", other: "active"}
+
+
+@pytest.mark.parametrize("seconds", [2, 4])
+def test_a_short_break_of_replication_leaves_one_tag(lab: Lab, bob: Phone, moved: tuple[str, str], seconds: int) -> None:
+    """The new holder says once that it has the tag, while nobody hears it; the break ends before the engine has noticed it."""
+    old, new = moved
+    port, table = lab.setting("opensips_bin_port"), "table inet lab_cut"
+    rules = f"tcp dport {port} drop; tcp sport {port} drop;"
+    chains = " ".join(f"chain {hook} {{ type filter hook {hook} priority -5; {rules} }}" for hook in ("input", "output"))
+    both = {old: "active", new: "active"}
+    try:
+        lab.host(old).check(f"nft '{table} {{ {chains} }}'")
+        lab.host(old).check("systemctl stop keepalived")
+        until(lab.tag_states, lambda seen: seen == both, 5, "the tag on both, who don't hear each other")
+        began = time.monotonic()
+        assert trunk_call(lab, "probe", "nobody").trace.statuses("INVITE") == [404]
+        until(lambda: time.monotonic() - began, lambda past: past > seconds, seconds + 1, "a break that is long enough")
+        assert lab.tag_states() == both
+    finally:
+        lab.host(old).run(f"nft delete {table}")
+    until(lab.tag_states, lambda seen: seen == {old: "backup", new: "active"}, 8, f"the tag active on {new} only")
