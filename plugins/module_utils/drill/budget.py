@@ -79,7 +79,7 @@ DEFAULTS: Budgets = {
     "trouble_before": 0,
 }
 WRITER: Budgets = {"outage_register": 3.0}
-# Whoever has a 100 does not retransmit, and what a dead engine had not answered dies with it. A CDR is written after the BYE was answered.
+# Whoever has a 100 does not retransmit, and what a dead engine, or one that can't be reached, had not answered is lost. A CDR is written after the BYE was answered.
 CRASH: Budgets = {"calls_cut_off": None, "cdrs_cut_off": None}
 # Without a database there are no registrations, no new calls and no accounting (docs/failover.md); what was there must be there again.
 NO_DATABASE: Budgets = dict.fromkeys(
@@ -115,9 +115,9 @@ DRILLS: dict[str, Drill] = {
         Drill("host_paused", "Host paused", "nothing on it runs, then all goes on as if no time had passed", "holder", 10, budgets=CRASH),
         Drill("host_rebooted", "Host rebooted", "an orderly reboot", "holder", 10),
         Drill("keepalived_killed", "keepalived killed", "nobody guards the address any more (kill -9)", "holder", 10),
-        Drill("public_link_down", "Public link down", "the interface to clients is down", "holder", 10, partition=True),
+        Drill("public_link_down", "Public link down", "the interface to clients is down", "holder", 10, partition=True, budgets=CRASH),
         Drill("core_link_down", "Core link down", "the interface to databases and relays is down", "holder", 10, partition=True),
-        Drill("both_links_down", "Both links down", "the host runs, and nobody can reach it", "holder", 10, partition=True),
+        Drill("both_links_down", "Both links down", "the host runs, and nobody can reach it", "holder", 10, partition=True, budgets=CRASH),
         Drill("vrrp_lost", "VRRP lost between healthy proxies", "each proxy takes the others for dead", "proxies", 10, partition=True),
         Drill("gateway_gone", "Gateway gone", "the holder can't reach its gateway", "holder", 15),
         Drill("writer_killed", "Database writer killed", "the database that is written to ends at once", "writer", 10, budgets=WRITER),
