@@ -79,8 +79,8 @@ DEFAULTS: Budgets = {
     "trouble_before": 0,
 }
 WRITER: Budgets = {"outage_register": 3.0}
-# Whoever has a 100 does not retransmit, and what an engine that is dead or out of reach had not answered is lost. A CDR is written after the
-# BYE was answered.
+# Whoever has a 100 does not retransmit, and what an engine that is dead or out of reach had not answered is lost. A CDR is written after
+# the BYE was answered.
 CRASH: Budgets = {"calls_cut_off": None, "cdrs_cut_off": None}
 # Without a database there are no registrations, no new calls and no accounting (docs/failover.md); what was there must be there again.
 NO_DATABASE: Budgets = dict.fromkeys(
