@@ -318,8 +318,10 @@ class Lab:
         until_replies: int = 1,
         wait: float = 3,
         gap: float = 0,
+        times: int = 1,
     ) -> list[Message]:
-        """Send datagrams from a host; returns what comes back until there are so many replies (0: listen to the end of `wait`)."""
+        """Send datagrams from a host, all of them so many times; returns what comes back until there are so many replies (0: listen to the
+        end of `wait`)."""
         job = {
             "source": list(source),
             "target": list(target or (self.vip, SIP_PORT)),
@@ -327,6 +329,7 @@ class Lab:
             "until": until_replies,
             "wait": wait,
             "gap": gap,
+            "times": times,
         }
         replies = json.loads(self.host(name).python("udp", json.dumps(job)))
         return [Message(reply["text"]) for reply in replies]

@@ -18,8 +18,7 @@ def test_flood_is_ignored(lab: Lab, bob: Phone) -> None:
     # The flood's address stays blocked for a minute: no other test sends from it, and an earlier run may have.
     request = _options(lab, "relay2")
     until(lambda: lab.send("relay2", request.source, [_options(lab, "relay2").text()], wait=0.5), None, 75, "the end of an earlier block")
-    texts = [_options(lab, "relay2").text() for _ in range(FLOOD)]
-    answered = lab.send("relay2", request.source, texts, until_replies=0, gap=0.002, wait=1)
+    answered = lab.send("relay2", request.source, [request.text()], until_replies=0, gap=0.002, wait=1, times=FLOOD)
     limit = int(lab.setting("opensips_source_request_limit"))
     assert {reply.status for reply in answered} == {200}
     assert len(answered) <= 2 * limit  # it is counted in turns of two seconds, of which the flood may touch two
@@ -33,6 +32,5 @@ def test_flood_is_ignored(lab: Lab, bob: Phone) -> None:
 def test_trusted_source_is_not_limited(lab: Lab) -> None:
     """Negative control: the same flood from the carrier is answered, every single request."""
     request = _options(lab, "probe")
-    texts = [_options(lab, "probe").text() for _ in range(FLOOD)]
-    answered = lab.send("probe", request.source, texts, until_replies=FLOOD, gap=0.002, wait=5)
+    answered = lab.send("probe", request.source, [request.text()], until_replies=FLOOD, gap=0.002, wait=5, times=FLOOD)
     assert [reply.status for reply in answered] == [200] * FLOOD
