@@ -193,10 +193,10 @@ def test_a_short_break_of_replication_leaves_one_tag(lab: Lab, bob: Phone, moved
     old, new = moved
     port, table = lab.setting("opensips_bin_port"), "table inet lab_cut"
     rules = f"tcp dport {port} drop; tcp sport {port} drop;"
-    chains = "; ".join(f"chain {hook} {{ type filter hook {hook} priority -5; {rules} }}" for hook in ("input", "output"))
+    chains = " ".join(f"chain {hook} {{ type filter hook {hook} priority -5; {rules} }};" for hook in ("input", "output"))
     both = {old: "active", new: "active"}
     try:
-        lab.host(old).check(f"nft '{table} {{ {chains} }}'")
+        lab.host(old).check(f"echo '{table} {{ {chains} }}' | nft -f -")
         lab.host(old).check("systemctl stop keepalived")
         until(lab.tag_states, lambda seen: seen == both, 5, "the tag on both, who don't hear each other")
         began = time.monotonic()

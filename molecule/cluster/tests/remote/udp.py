@@ -30,7 +30,7 @@ def main() -> None:
                 if job["until"] and len(replies) >= job["until"]:
                     return
 
-        for datagram in job["datagrams"] * job["times"]:
+        for datagram in job["datagrams"] * job.get("times", 1):
             try:
                 client.sendto(base64.b64decode(datagram), tuple(job["target"]))
             except ConnectionError:  # an ICMP error to the one before
