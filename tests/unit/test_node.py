@@ -352,9 +352,32 @@ def test_a_tag_is_said_again_while_a_link_is_in_trouble_and_no_longer(
         1,
         0,
     ]  # dropped, and the engine has not noticed
-    assert [said("Down", 1300.0), said("Down", 1320.0), said("Down", 1330.0, "198.18.20.12")] == [1, 0, 0]  # a peer that is dead
+    assert [said("Down", 1300.0), said("Down", 1320.0), said("Down", 1330.0, "198.18.20.12")] == [0, 0, 0]  # a peer that is dead
     assert [said("Up", 1400.0), said("Up", 1414.0), said("Up", 1416.0)] == [1, 1, 0]
     assert capsys.readouterr().out.count("saying again which tags are here") == 3
+
+
+def test_a_tag_without_its_vip_is_asked_to_be_claimed_anew_when_a_peer_is_there(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Agent, "__post_init__", lambda self: None)
+    agent = Agent(settings(tmp_path))  # 198.18.10.10 is not on lo
+    now = 1000.0
+    monkeypatch.setattr(agent_module.time, "monotonic", lambda: now)
+    engine.answers = {"clusterer_shtag_set_active": {"result": "OK"}}
+
+    def asked(tag: str, at: float) -> bool:
+        nonlocal now
+        now, engine.answers["clusterer_list_shtags"] = at, shtags(tag)
+        before = len([1 for method, _ in engine.asked if method == "clusterer_shtag_set_active"])
+        agent.claim_tag("main", "198.18.10.10")
+        return len([1 for method, _ in engine.asked if method == "clusterer_shtag_set_active"]) > before
+
+    assert [asked("active", at) for at in (1000.0, 1002.0)] == [False, False]  # nobody is linked who could claim it
+    agent.linked = {2}
+    assert [asked("active", at) for at in (1010.0, 1010.9, 1011.0, 1011.5)] == [False, False, True, False]
+    assert [asked("backup", 1020.0), asked("active", 1020.5), asked("active", 1021.0)] == [False, False, False]
+    assert capsys.readouterr().out.count("has the sharing tag main/1 without its VIP: asking for it to be claimed anew") == 1
 
 
 class Watched:

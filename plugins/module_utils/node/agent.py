@@ -22,7 +22,7 @@ from .judge import Judge, Outstanding
 
 MEDIA_INTERVAL = 0.5  # seconds between two looks whether the dispatcher is there; what it knows is asked every `media_interval`
 REPEAT = 15.0  # seconds in which a tag is said again after the last trouble of a replication link
-REPEAT_INTERVAL = 0.5
+STRAY_PATIENCE = 1.0
 STOPPING = "stopping"  # in run_dir while the engine is about to end in good order
 
 
@@ -120,6 +120,8 @@ class Agent:
     stuck_since: float = 0.0
     linked: set[int] = field(default_factory=set)
     repeat_until: float = 0.0
+    all_linked: bool = False
+    stray_since: dict[str, float] = field(default_factory=dict)
     lost_since: dict[int, float] = field(default_factory=dict)
     linked_since: dict[int, float] = field(default_factory=dict)
     tracks: dict[str, Track] = field(default_factory=dict)
@@ -233,10 +235,12 @@ class Agent:
         s = self.settings
         if not probes.carries(s.public_interface, vip):
             self.tag_trouble.pop(tag, None)
+            self.return_tag(tag, time.monotonic())
             return
+        self.stray_since.pop(tag, None)
         try:
-            active = mi.tag_state(mi.call(s.mi_socket, "clusterer_list_shtags", None, 0.5, s.run_dir), tag, s.cluster) == "active"
-            if active and time.monotonic() >= self.repeat_until:
+            active = self.has_tag(tag)
+            if active and not (self.all_linked and time.monotonic() < self.repeat_until):
                 return
             mi.call(s.mi_socket, "clusterer_shtag_set_active", [f"{tag}/{s.cluster}"], 0.5, s.run_dir)
             if not active:
@@ -247,6 +251,25 @@ class Agent:
                 log(f"holds {vip}, but can't set the sharing tag: {error}")
             self.tag_trouble[tag] = str(error)
 
+    def has_tag(self, tag: str) -> bool:
+        s = self.settings
+        return mi.tag_state(mi.call(s.mi_socket, "clusterer_list_shtags", None, 0.5, s.run_dir), tag, s.cluster) == "active"
+
+    def return_tag(self, tag: str, now: float) -> None:
+        """A tag without its VIP is taken away by the VIP's holder, which says that it has the tag. An engine that has said it into a
+        partition, and then failed to say it again, never says it any more (clusterer: active_msgs_sent). Hearing that somebody else has
+        the tag makes it forget that, and its agent claims the tag anew: so that is what it is told."""
+        s = self.settings
+        try:
+            if not (self.linked and self.has_tag(tag)):
+                self.stray_since.pop(tag, None)
+            elif now - self.stray_since.setdefault(tag, now) >= STRAY_PATIENCE:
+                del self.stray_since[tag]
+                log(f"has the sharing tag {tag}/{s.cluster} without its VIP: asking for it to be claimed anew")
+                mi.call(s.mi_socket, "clusterer_shtag_set_active", [f"{tag}/{s.cluster}"], 0.5, s.run_dir)
+        except mi.MiError:
+            self.stray_since.pop(tag, None)
+
     def watch_links(self, now: float) -> None:
         s = self.settings
         try:
@@ -254,17 +277,17 @@ class Agent:
             linked = {node for node, state in states.items() if state == "Up"}
             if (self.drop_stalled_connections() and "Down" not in states.values()) or linked != self.linked:
                 self.repeat_tags(now)
-            self.linked = linked
+            self.linked, self.all_linked = linked, len(linked) == len(states)
             self.free_stuck_links(states, now)
             self.catch_up(states, now)
         except mi.MiError:
             self.stuck_since = 0.0  # the engine is away; its start begins with new links, and gets all calls of its peers
-            self.lost_since, self.linked_since = {}, {}
+            self.lost_since, self.linked_since, self.linked, self.all_linked = {}, {}, set(), False
 
     def repeat_tags(self, now: float) -> None:
         """The engine tells its peers once that it has a tag. Said into a partition that is over before the engine has noticed it, that is
-        lost, and two proxies keep the tag for good. So it is said again while links are in trouble that the engine has not noticed, or
-        come and go, and some seconds longer. (Not for ever, nor while a peer is dead: the engine keeps a few bytes of each time.)"""
+        lost, and two proxies keep the tag for good. So it is said again after links were in trouble that the engine has not noticed, or
+        have come and gone. (Not for ever: the engine keeps a few bytes of each time.)"""
         if now >= self.repeat_until and self.repeat_until:
             log("replication was in trouble: saying again which tags are here")
         self.repeat_until = now + REPEAT
@@ -311,7 +334,7 @@ class Agent:
 
     def watch_vip(self) -> None:
         while self.running:
-            self.vip_changed.wait(REPEAT_INTERVAL if time.monotonic() < self.repeat_until else 1.0)
+            self.vip_changed.wait(0.5 if time.monotonic() < self.repeat_until or self.stray_since else 1.0)
             self.vip_changed.clear()
             for tag, vip in self.settings.vips.items():
                 self.claim_tag(tag, vip)
