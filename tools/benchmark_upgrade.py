@@ -144,9 +144,9 @@ def main() -> int:
     words = sys.argv[1:]
     times = int(words.pop(0)) if words and words[0].isdigit() else 5
     ways: dict[str, tuple[str, Callable[[Lab], None], int]] = {
-        "reload": ("routes reloaded in place", reload_routes, 50),
-        "restart": ("both proxies restarted", restart, 65),
-        "switchover": ("switchover there and back", switchover, 50),
+        "reload": ("routes reloaded in place", reload_routes, 65),
+        "restart": ("both proxies restarted", restart, 85),
+        "switchover": ("switchover there and back", switchover, 65),
     }
     wanted = words or [*ways, "series=3.4"]
     lab = Lab()
@@ -159,7 +159,7 @@ def main() -> int:
         for _ in range(times):
             if kind == "series":
                 to_series(series)(lab)
-                rows.append(once(lab, to_series(SERIES), 140))
+                rows.append(once(lab, to_series(SERIES), 170))
             else:
                 rows.append(once(lab, ways[word][1], ways[word][2]))
             print(f"    {word} {rows[-1]}", flush=True)
