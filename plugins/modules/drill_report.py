@@ -11,7 +11,7 @@ description:
   - Takes what the observers of each drill wrote down, compares it with the budgets, and writes a self-contained HTML page, JSON, JUnit XML,
     and an index page of all runs in the same directory with their trend.
   - A number that was not measured has failed. So has a drill whose fault was not confirmed, or not healed, or whose probe was over a
-    second late. A probe that was less late gives a time that may be off by so much: it passes or fails where that makes no difference.
+    second late. A probe that was less late gives a time that may be off by so much, and passes or fails where that makes no difference.
   - Never fails because a drill has failed; ask RV(passed). It fails on input that is wrong, which it names, and when it can't write.
   - Runs where the files are to be, usually on the controller (C(delegate_to=localhost)).
 author: The sipha.cluster founders (@sipha)
