@@ -10,7 +10,8 @@ series=X    the lab goes to OpenSIPS X without load, and back to its own series 
 
 The load is that of the tests: 20 calls/s to a phone behind NAT, each ringing 2 s, re-INVITE after 7 s, BYE after 14 s (some 300 up), and 6
 REGISTER/s of 200 phones. "Gap" is the longest time in which no OPTIONS (25 a second) got a good answer within 0.5 s, and what the probe
-itself was late, where that was over 0.1 s. Exit code 1 when anything was lost in any of them. The lab's tests and their programs are used, so they must have the lab for themselves.
+itself was late, where that was over 0.1 s. Exit code 1 when anything was lost in any of them. The lab's tests and their programs are used,
+so they must have the lab for themselves.
 """
 
 from __future__ import annotations
