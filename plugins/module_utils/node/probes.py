@@ -67,7 +67,8 @@ def database_greets(host: str, port: int, timeout: float) -> bool:
     return len(greeting) == 5 and greeting[4] == 10  # protocol version 10; an error packet has 255 here
 
 
-STALLED = re.compile(r"\S+\s+\d+\s+\d+\s+(\S+):(\d+)\s+(\S+):(\d+)\s.*timer:\(on,[^,]*,(\d+)\)")
+# Not those that are being opened: the engine learns from them that a peer is dead.
+STALLED = re.compile(r"ESTAB\s+\d+\s+\d+\s+(\S+):(\d+)\s+(\S+):(\d+)\s.*timer:\(on,[^,]*,(\d+)\)")
 UNANSWERED = 3  # times that a packet was sent again: after 0.2, 0.6 and 1.4 s
 
 
