@@ -180,8 +180,9 @@ def test_items_of_a_loop_are_events_of_their_own() -> None:
 @pytest.mark.parametrize("action", ["sipha.cluster.host_look", "ansible.builtin.setup"])  # what validate.yml, and what roles alone ask by
 def test_addresses_but_not_those_of_the_loopback(action: str) -> None:
     facts = {
-        "ansible_interfaces": ["lo", "eth-0"],
+        "ansible_interfaces": ["lo", "lo_sipha", "eth-0"],
         "ansible_lo": {"ipv4": {"address": "127.0.0.1"}, "ipv4_secondaries": [{"address": VIP}]},
+        "ansible_lo_sipha": {"ipv4": {"address": VIP}},
         "ansible_eth_0": {"ipv4": {"address": "198.18.10.11"}, "ipv4_secondaries": [{"address": "198.18.10.99"}]},
     }
     assert extract(action, "ok", {"ansible_facts": facts})[0]["found"] == {"addresses": {"eth-0": ["198.18.10.11", "198.18.10.99"]}}

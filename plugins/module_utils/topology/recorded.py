@@ -82,13 +82,14 @@ def _packages(text: str, asked: Iterable[str]) -> list[str]:
 
 
 def _addresses(facts: Mapping[str, Any]) -> dict[str, list[str]] | None:
-    """Interface -> its addresses, from the facts of the host. The loopback may carry a VIP on every host and says nothing."""
+    """Interface -> its addresses, from the facts of the host. The loopback may carry a VIP on every host and says nothing,
+    nor do its labels (lo:sipha, which setup calls lo_sipha)."""
     if "interfaces" not in facts:
         return None
     found = {}
     for name in facts["interfaces"]:
         data = facts.get(str(name).replace("-", "_").replace(":", "_"))
-        if name != "lo" and isinstance(data, Mapping):
+        if re.split("[_:]", str(name))[0] != "lo" and isinstance(data, Mapping):
             entries = [data.get("ipv4") or {}, *(data.get("ipv4_secondaries") or [])]
             found[str(name)] = [str(entry["address"]) for entry in entries if isinstance(entry, Mapping) and entry.get("address")]
     return found
