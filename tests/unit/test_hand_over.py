@@ -189,3 +189,19 @@ def test_it_is_done_once_for_each_death_of_the_engine(
         agent.running = False
         watcher.join(5)
     assert capsys.readouterr().out.count("the engine is down: the others are told to take main") == 2
+
+
+def test_a_resignation_that_fails_ends_no_thread(
+    tmp_path: Path,
+    bare_agent: type[Agent],  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    agent = bare_agent(settings(tmp_path))
+
+    def unreachable(*_: object) -> str:
+        raise OSError(101, "Network is unreachable")
+
+    monkeypatch.setattr(hand_over, "resign", unreachable)
+    agent.resign("the engine is down")
+    assert capsys.readouterr().out == "the engine is down: the others can't be told: [Errno 101] Network is unreachable\n"

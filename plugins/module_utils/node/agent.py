@@ -10,6 +10,7 @@ import os
 import select
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -350,7 +351,11 @@ class Agent:
 
     def resign(self, why: str) -> None:
         """For troubles of this host alone: of what all proxies share the peers may know as little as this one."""
-        if said := hand_over.resign(self.settings, lambda vip: probes.carries(self.settings.public_interface, vip)):
+        try:
+            said = hand_over.resign(self.settings, lambda vip: probes.carries(self.settings.public_interface, vip))
+        except (OSError, subprocess.SubprocessError) as error:  # a link is down as well; this thread must go on
+            said = f"the others can't be told: {error}"
+        if said:
             log(f"{why}: {said}")
 
     def drain_events(self) -> None:
