@@ -250,6 +250,9 @@ ESTAB 0 312 198.18.20.11:40522 198.18.20.12:5566 timer:(on,720ms,2)
 ESTAB 0 0 198.18.20.11:40523 198.18.20.12:5566 timer:(keepalive,12sec,0)
 ESTAB 0 312 198.18.20.11:40524 198.18.20.21:5566 timer:(on,3.072sec,4)
 SYN-SENT 0 1 198.18.20.11:40526 198.18.20.12:5566 timer:(on,3.072sec,4)
+SYN-SENT 0 1 198.18.20.11:40527 198.18.20.12:5566 timer:(on,520ms,0)
+SYN-SENT 0 1 198.18.20.11:40528 198.18.20.13:5566 timer:(on,520ms,0)
+ESTAB 0 312 198.18.20.11:40529 198.18.20.12:5566 timer:(on,100ms,0)
 ESTAB 0 312 198.18.20.11:40525 198.18.20.12:3307 timer:(on,3.072sec,4)
 """
 
@@ -258,7 +261,7 @@ def test_a_replication_connection_that_a_partition_has_stalled_is_dropped_and_no
     engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(Agent, "__post_init__", lambda self: None)
-    agent = Agent(settings(tmp_path, proxies=["198.18.20.12"]))
+    agent = Agent(settings(tmp_path, proxies=["198.18.20.12", "198.18.20.13"]))
     ran: list[list[str]] = []
 
     def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
@@ -273,6 +276,32 @@ def test_a_replication_connection_that_a_partition_has_stalled_is_dropped_and_no
         ["198.18.20.11:5566", "198.18.20.12:59243"],
     ]
     assert capsys.readouterr().out.count("dropped a replication connection to 198.18.20.12") == 2
+    ran.clear()
+    agent.back = ["198.18.20.12"]
+    agent.watch_links(101.0)  # it has come back: whatever waits for its answer waits in vain
+    assert [command[-3] for command in ran if "-K" in command] == [
+        "198.18.20.11:40521",
+        "198.18.20.11:5566",
+        "198.18.20.11:40522",
+        "198.18.20.11:40526",
+        "198.18.20.11:40527",
+    ]
+    ran.clear()
+    agent.watch_links(102.0)
+    assert len([command for command in ran if "-K" in command]) == 2
+
+
+@pytest.mark.parametrize(("answers", "times"), [("1111", 0), ("1011", 0), ("1001", 1), ("10001001", 2)])
+def test_another_proxy_is_back_when_it_answers_after_two_pings_that_it_did_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answers: str, times: int
+) -> None:
+    monkeypatch.setattr(Agent, "__post_init__", lambda self: None)
+    agent = Agent(settings(tmp_path, proxies=["198.18.20.12"], core_peers=["198.18.20.12", "198.18.20.21"]))
+    (tmp_path / "track").mkdir()
+    agent.tracks = {name: Track(agent.settings, name, 1, 1) for name in ("gateway", "core", "maintenance")}
+    for answer in answers:
+        agent.judge_networks({"198.18.20.21"} | ({"198.18.20.12"} if answer == "1" else set()))
+    assert (agent.back, agent.vip_changed.is_set()) == (["198.18.20.12"] * times, bool(times))
 
 
 @pytest.mark.parametrize(("listens", "up"), [(False, False), (True, True)])

@@ -118,6 +118,16 @@ class Running:
     def __init__(self, lab: Lab, host: str, name: str, process: subprocess.Popen[str]) -> None:
         self.lab, self.host, self.name, self.process = lab, host, name, process
 
+    def wait_for(self, status: int, seconds: float = 5) -> None:
+        """Until it has received such an answer: what its proxy sent may still be on the way."""
+        path = f"{PLACE}/log/{self.name}.messages"
+        until(
+            lambda: [message.status for message in Trace.parse(self.lab.host(self.host).run(f"cat {path}")[1]).received],
+            lambda received: status in received,
+            seconds,
+            f"{status} at {self.host}",
+        )
+
     def finished(self) -> Result:
         code = self.process.wait(90)
         log = self.lab.host(self.host).run(f"cat {PLACE}/log/{self.name}.messages")[1]

@@ -24,6 +24,7 @@ from .judge import Judge, Outstanding
 MEDIA_INTERVAL = 0.5  # seconds between two looks whether the dispatcher is there; what it knows is asked every `media_interval`
 REPEAT = 15.0  # seconds in which a tag is said again after the last trouble of a replication link
 STRAY_PATIENCE = 1.0
+AWAY = 2  # pings that another proxy has left without an answer: it is back with the next one that it answers
 STOPPING = "stopping"  # in run_dir while the engine is about to end in good order
 
 
@@ -125,6 +126,9 @@ class Agent:
     stray_since: dict[str, float] = field(default_factory=dict)
     lost_since: dict[int, float] = field(default_factory=dict)
     linked_since: dict[int, float] = field(default_factory=dict)
+    reached: dict[str, Judge] = field(default_factory=dict)
+    back: list[str] = field(default_factory=list)
+    vip_changed: threading.Event = field(default_factory=threading.Event)
     tracks: dict[str, Track] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -140,7 +144,6 @@ class Agent:
         self.open_sip()
         self.icmp_socket = socket.socket(socket.AF_INET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.IPPROTO_ICMP)
         self.events = probes.address_events()
-        self.vip_changed = threading.Event()
 
     def open_sip(self) -> None:
         s = self.settings
@@ -202,6 +205,10 @@ class Agent:
         # A gateway that never answers pings says nothing; one that stopped answering does.
         self.tracks["gateway"].add(not s.gateway or s.gateway in answered or not self.gateway_seen)
         self.tracks["core"].add(not s.core_peers or any(peer in answered for peer in s.core_peers))
+        for peer in s.proxies:
+            if self.reached.setdefault(peer, Judge(AWAY, 1, up=True)).add(peer in answered) and peer in answered:
+                self.back.append(peer)
+                self.vip_changed.set()
         self.tracks["maintenance"].add(not Path(s.maintenance_file).exists() and not Path(s.run_dir, STOPPING).exists())
 
     # In threads of their own: they may wait, and the loop above must not
@@ -276,8 +283,11 @@ class Agent:
         try:
             states = mi.links(mi.call(s.mi_socket, "clusterer_list", None, 0.5, s.run_dir), s.cluster)
             linked = {node for node, state in states.items() if state == "Up"}
-            if (self.drop_stalled_connections() and "Down" not in states.values()) or linked != self.linked:
+            back = [self.back.pop() for _ in range(len(self.back))]
+            if (self.drop_stalled_connections(back) and (back or "Down" not in states.values())) or linked != self.linked:
                 self.repeat_tags(now)
+            if linked - self.linked:
+                self.vip_changed.set()  # who is new is told at once
             self.linked, self.all_linked = linked, len(linked) == len(states)
             self.free_stuck_links(states, now)
             self.catch_up(states, now)
@@ -293,11 +303,12 @@ class Agent:
             log("replication was in trouble: saying again which tags are here")
         self.repeat_until = now + REPEAT
 
-    def drop_stalled_connections(self) -> bool:
+    def drop_stalled_connections(self, back: list[str]) -> bool:
         """After a partition TCP tries again ever more rarely, after some minutes every other minute, and until then nothing is replicated.
         A connection that got no answer for a second and a half is dropped, so that the engine's next packet opens a new one. Whatever the
-        engine says of the link: as long as it has calls to tell a peer about, it sends no pings and takes it for up."""
-        dropped = probes.drop_stalled(self.settings.bin_port, self.settings.proxies)
+        engine says of the link: as long as it has calls to tell a peer about, it sends no pings and takes it for up. To a host that has
+        come back, all that wait for an answer are dropped at once: a new one gets it."""
+        dropped = probes.drop_stalled(self.settings.bin_port, self.settings.proxies, back)
         for peer in dropped:
             log(f"dropped a replication connection to {peer}: it got no answer for too long")
         return bool(dropped)
@@ -335,7 +346,8 @@ class Agent:
 
     def watch_vip(self) -> None:
         while self.running:
-            self.vip_changed.wait(0.5 if time.monotonic() < self.repeat_until or self.stray_since else 1.0)
+            repeats = time.monotonic() < self.repeat_until
+            self.vip_changed.wait(0.25 if repeats and not self.all_linked else 0.5 if repeats or self.stray_since else 1.0)
             self.vip_changed.clear()
             for tag, vip in self.settings.vips.items():
                 self.claim_tag(tag, vip)

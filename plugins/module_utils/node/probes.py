@@ -7,7 +7,7 @@ import re
 import socket
 import struct
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 ICMP_ECHO, ICMP_ECHO_REPLY = 8, 0
 RTMGRP_IPV4_IFADDR = 0x10
@@ -67,24 +67,31 @@ def database_greets(host: str, port: int, timeout: float) -> bool:
     return len(greeting) == 5 and greeting[4] == 10  # protocol version 10; an error packet has 255 here
 
 
-# Not those that are being opened: the engine learns from them that a peer is dead.
-STALLED = re.compile(r"ESTAB\s+\d+\s+\d+\s+(\S+):(\d+)\s+(\S+):(\d+)\s.*timer:\(on,[^,]*,(\d+)\)")
+CONNECTION = re.compile(r"(ESTAB|SYN-SENT)\s+\d+\s+\d+\s+(\S+):(\d+)\s+(\S+):(\d+)\s.*timer:\(on,[^,]*,(\d+)\)")
 UNANSWERED = 3  # times that a packet was sent again: after 0.2, 0.6 and 1.4 s
 
 
-def stalled(text: str, port: int, peers: Sequence[str]) -> list[tuple[str, str, str, str]]:
-    """Of what `ss -tnHo` says: own address, own port, peer, its port of connections to these peers that have waited long for an answer."""
-    found = [match.groups() for line in text.splitlines() if (match := STALLED.match(line))]
-    return [(a, b, c, d) for a, b, c, d, times in found if c in peers and str(port) in (b, d) and int(times) >= UNANSWERED]
+def stalled(text: str, port: int, peers: Sequence[str], back: Collection[str] = ()) -> list[tuple[str, str, str, str]]:
+    """Of what `ss -tnHo` says: own address, own port, peer, its port of connections to these peers that have waited long for an answer.
+    Those that are being opened count only when the peer has just come `back`, then at once: else the engine learns from them that a peer
+    is dead."""
+    found = []
+    for state, own, own_port, peer, peer_port, times in (match.groups() for line in text.splitlines() if (match := CONNECTION.match(line))):
+        if peer not in peers or str(port) not in (own_port, peer_port):
+            continue
+        patience = UNANSWERED if peer not in back else 1 if state == "ESTAB" else 0
+        if int(times) >= patience and (state == "ESTAB" or peer in back):
+            found.append((own, own_port, peer, peer_port))
+    return found
 
 
-def drop_stalled(port: int, peers: Sequence[str]) -> list[str]:
+def drop_stalled(port: int, peers: Sequence[str], back: Collection[str] = ()) -> list[str]:
     """Drop them, both sides' own to the other; returns the peers."""
     dropped = []
     try:
         ports = f"( dport = :{port} or sport = :{port} )"
         seen = subprocess.run(["ss", "-tnHo", ports], capture_output=True, text=True, check=False, timeout=2).stdout
-        for own, own_port, peer, peer_port in stalled(seen, port, peers):
+        for own, own_port, peer, peer_port in stalled(seen, port, peers, back):
             command = ["ss", "-K", "-tnH", "src", f"{own}:{own_port}", "dst", f"{peer}:{peer_port}"]
             subprocess.run(command, capture_output=True, check=False, timeout=2)
             dropped.append(peer)
