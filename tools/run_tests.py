@@ -5,7 +5,7 @@ Without arguments everything runs; with names only those: tools/run_tests.py lin
 of them leaves one of two processors idle; the cluster's tests then have the machine for themselves.
 
 A step is a linter, a pytest run (each of its tests counts) or a molecule action. What can't run here is skipped with its reason,
-loudly and counted; it never passes instead.
+loudly and counted; it never passes instead. A test of the cluster that fails is tried once more, and named as unstable.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ ROOT = Path(__file__).resolve().parents[1]
 CACHE = ROOT / ".cache"
 MOLECULE = ["molecule", "--base-config", "molecule/base.yml"]
 LAST_LINES = 60
+SECOND_TRIES = CACHE / "second-tries.txt"  # written by molecule/cluster/tests/conftest.py
+MAY_BE_UNSTABLE = 2
 
 
 @dataclass
@@ -65,6 +67,14 @@ class Totals:
         print(f"     {name}: {total} tests, {failed} failed, {skipped} skipped", flush=True)
         if not total:
             self.step(f"{name}: no test ran", False, 0)
+
+    def unstable(self, name: str, tried: list[str]) -> None:
+        """Tests that failed first: seconds decide there, and another load on the machine is enough. Two may, and are named."""
+        for test in tried:
+            self.lines.append(f"UNSTABLE {name}: failed at its first try: {test}")
+            print(self.lines[-1], flush=True)
+        if len(tried) > MAY_BE_UNSTABLE:
+            self.step(f"{name}: {len(tried)} tests failed at their first try, {MAY_BE_UNSTABLE} may", False, 0)
 
 
 def run(command: list[str], log: str) -> tuple[bool, float]:
@@ -126,7 +136,9 @@ def cluster(totals: Totals) -> None:
     """The lab from nothing, site.yml, the tests from outside (test_60: again changes nothing). SIPHA_KEEP_LAB=1 leaves it up."""
     relay = subprocess.run(["tools/lab_relay.sh"], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
     if scenario(totals, "default", "destroy", "create"):
+        SECOND_TRIES.unlink(missing_ok=True)
         scenario(totals, "cluster", "converge", "verify", options=("-e", f"sipha_media_relay={relay}"))
+        totals.unstable("cluster", SECOND_TRIES.read_text().split("\n")[:-1] if SECOND_TRIES.exists() else [])
     if not os.environ.get("SIPHA_KEEP_LAB"):
         scenario(totals, "default", "destroy")
 

@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 import sipp_runner
-from cluster_lab import SIP_PORT, Lab, until
+from cluster_lab import PROJECT, SIP_PORT, Lab, until
 from media_lab import MediaPhone, call
 from sipp_runner import Phone, Server
 
+SECOND_TRIES = PROJECT / ".cache/second-tries.txt"
 SLEEPER = "frank"
 # Registered over several tests: the sleeper, and the two of the long call.
 STAY = (SLEEPER, "grace", "heidi")
@@ -176,3 +177,21 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
 
 _began = pytest.StashKey[float]()
+
+
+def _reason(report: pytest.TestReport) -> str:
+    """The line that says why, at most 300 characters of it."""
+    crash = getattr(report.longrepr, "reprcrash", None)
+    return " ".join(str(crash.message if crash else report.longrepr).split())[:300]
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Tests that failed and passed at their second try are named, with what they said; tools/run_tests.py counts them."""
+    tried = terminalreporter.stats.get("rerun", [])
+    SECOND_TRIES.parent.mkdir(exist_ok=True)
+    SECOND_TRIES.write_text("".join(f"{report.nodeid}: {_reason(report)}\n" for report in tried))
+    for report in tried:
+        terminalreporter.section(f"failed at its first try: {report.nodeid}")
+        terminalreporter.write_line(str(report.longrepr))
+        for title, text in report.sections:
+            terminalreporter.write_line(f"---- {title}\n{text}")
