@@ -181,6 +181,22 @@ def test_the_tag_is_claimed_exactly_where_the_vip_is(
     assert [params for method, params in engine.asked if method == "clusterer_shtag_set_active"] == [["main/1"]] * calls
 
 
+def test_the_script_is_told_that_a_vip_is_away_again_and_again_and_that_it_is_here_once(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An engine that has started anew takes every VIP for here; an agent that has, does not know what the engine was told before."""
+    monkeypatch.setattr(Agent, "__post_init__", lambda self: None)
+    agent = Agent(settings(tmp_path))
+    engine.answers = {"clusterer_list_shtags": shtags("active")}
+    agent.claim_tag("main", "127.0.0.1")  # the engine does not answer yet
+    engine.answers["shv_set"] = {"result": "OK"}
+    for vip in ("127.0.0.1", "127.0.0.1", "198.18.10.10", "198.18.10.10", "127.0.0.1", "127.0.0.1"):
+        agent.claim_tag("main", vip)
+    told = [params for method, params in engine.asked if method == "shv_set"]
+    assert [params["value"] for params in told] == [0, 0, 1, 1, 0]  # type: ignore[index,call-overload]
+    assert {(params["name"], params["type"]) for params in told} == {("away_main", "int")}  # type: ignore[index,call-overload]
+
+
 @pytest.mark.parametrize(
     ("vip", "state", "problem"),
     [

@@ -126,6 +126,7 @@ class Agent:
     stray_since: dict[str, float] = field(default_factory=dict)
     lost_since: dict[int, float] = field(default_factory=dict)
     linked_since: dict[int, float] = field(default_factory=dict)
+    told_here: dict[str, bool] = field(default_factory=dict)
     reached: dict[str, Judge] = field(default_factory=dict)
     back: list[str] = field(default_factory=list)
     vip_changed: threading.Event = field(default_factory=threading.Event)
@@ -241,7 +242,9 @@ class Agent:
     def claim_tag(self, tag: str, vip: str) -> None:
         """A VIP's sharing tag is active where the VIP is; right again after every restart of the engine or keepalived."""
         s = self.settings
-        if not probes.carries(s.public_interface, vip):
+        here = probes.carries(s.public_interface, vip)
+        self.say_where(tag, here)
+        if not here:
             self.tag_trouble.pop(tag, None)
             self.return_tag(tag, time.monotonic())
             return
@@ -258,6 +261,18 @@ class Agent:
             if str(error) != self.tag_trouble.get(tag):  # say it once, not every second
                 log(f"holds {vip}, but can't set the sharing tag: {error}")
             self.tag_trouble[tag] = str(error)
+
+    def say_where(self, tag: str, here: bool) -> None:
+        """The engine's script leaves unanswered what it can't do for a VIP that is not here. (An engine that has just started takes it for
+        here, so that it is told the other thing again and again.)"""
+        if here and self.told_here.get(tag):
+            return
+        s = self.settings
+        try:
+            mi.call(s.mi_socket, "shv_set", {"name": f"away_{tag}", "type": "int", "value": int(not here)}, 0.5, s.run_dir)
+        except mi.MiError:
+            return  # it starts: what is not told now is told a moment later
+        self.told_here[tag] = here
 
     def has_tag(self, tag: str) -> bool:
         s = self.settings
