@@ -131,7 +131,7 @@ def test_a_reload_of_data_that_failed_is_made_up_for(lab: Lab, healed: None) -> 
     lab.settled()
     standby, others = lab.standby(), [proxy for proxy in lab.proxies if proxy != lab.standby()]
     try:
-        lab.host(standby).check("systemctl stop haproxy")
+        lab.host(standby).check("systemctl stop sipha-db.socket")
         code, output, _ = data()
         assert (code != 0, serve_it()) == (True, others), output[-3000:]
         lab.host(standby).check("systemctl start haproxy")
