@@ -99,6 +99,26 @@ def test_a_drill_fails_where_two_hold_the_vip(lab: Lab, tmp_path: Path, long: No
     assert "Two holders of a VIP" in output
 
 
+def test_a_drill_fails_where_the_standby_listens_at_another_port(lab: Lab, tmp_path: Path, long: None) -> None:
+    """Its health looks good, and no phone gets an answer once it has the VIP."""
+    lab.settled()
+    standby = lab.host(lab.standby())
+    script = standby.check("readlink -f /etc/opensips/opensips.cfg").strip()
+    standby.check(f"cp -a {script} /root/script && sed -i 's/^socket=udp:{lab.vip}:5060/socket=udp:{lab.vip}:5070/' {script}")
+    try:
+        assert standby.check(f"grep -c '^socket=udp:{lab.vip}:5070' {script}").strip() == "1"
+        standby.check("systemctl restart opensips")
+        lab.settled()
+        code, output, run = drill(tmp_path, "proxy_killed")
+    finally:
+        standby.check(f"cp -a /root/script {script} && systemctl restart opensips")
+    assert code != 0
+    assert re.search(r"proxy_killed: FAILED: OPTIONS outage: \d+\.\d\d s, more than the 1 s allowed", output), output[-2000:]
+    found = lines(run)
+    assert found["outage_options"]["value"] > 8
+    assert [found[name]["passed"] for name in ("outage_register", "lost_requests", "calls_failed")] == [False, False, False]
+
+
 def test_a_drill_that_is_killed_heals_by_itself_and_the_next_one_clears_up(lab: Lab, tmp_path: Path, long: None) -> None:
     lab.settled()
     run = start_playbook(
@@ -116,7 +136,7 @@ def test_a_drill_that_is_killed_heals_by_itself_and_the_next_one_clears_up(lab: 
     until(frozen, lambda seen: seen == [], 20, "its switch")
     assert '"by": "timer"' in until(lambda: lab.host(name).run("cat /run/sipha-faults/drill_0.healed")[1], lambda seen: "by" in seen, 5)
     lab.settled(60)
-    code, output, _ = drill(tmp_path, "dispatcher_killed")
+    code, output, _ = drill(tmp_path, "keepalived_killed")
     assert code == 0, output[-3000:]
     nothing_is_left(lab)
 
