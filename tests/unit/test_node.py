@@ -548,3 +548,17 @@ def test_the_settings_that_the_role_renders_are_those_of_the_agent() -> None:
     rendered = set(re.findall(r"^  '(\w+)':", template, re.MULTILINE))
     assert {"media_kind", "media_port", "media_relays", "media_identity", "media_interval", "media_fall", "media_rise"} <= rendered
     assert rendered <= {field.name for field in fields(Settings)}
+
+
+@pytest.mark.parametrize(("wait", "code", "says"), [("5", 0, "mi: ok"), ("0", 1, "mi: not yet")])
+def test_health_waits_until_all_is_well_if_asked_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], wait: str, code: int, says: str
+) -> None:
+    said = ["not yet", "not yet", ""]
+    monkeypatch.setitem(health.CHECKS, "mi", lambda _: said.pop(0))
+    monkeypatch.setattr(health.Settings, "load", lambda _: settings(tmp_path))
+    monkeypatch.setattr(health.time, "sleep", lambda _: None)
+    monkeypatch.setattr("sys.argv", ["sipha-health", "--only", "mi", "--wait", wait])
+    with pytest.raises(SystemExit) as end:
+        health.main()
+    assert (end.value.code, capsys.readouterr().out.strip()) == (code, says)

@@ -199,6 +199,7 @@ def goes_again(lab: Lab, bob: Phone, what: str) -> None:
 
 
 def test_wrong_sockets_are_refused_under_load_and_a_second_run_has_nothing_to_do(lab: Lab, bob: Phone, long: None) -> None:
+    upgrade({})
     holder, began, before = lab.settled(), engines(lab), releases(lab)
     with load(lab, bob, 60) as under:
         code, output = upgrade({"opensips_port": 5070, "proxy_agent_sip_port": 5070})

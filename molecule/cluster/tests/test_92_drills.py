@@ -83,7 +83,7 @@ def test_a_drill_fails_where_two_hold_the_vip(lab: Lab, tmp_path: Path, long: No
 
     def second() -> None:
         until(lambda: lab.host("probe").run("test -s /var/lib/sipha-drill/options.jsonl")[0] == 0, None, 120, "a drill that observes")
-        standby.run(f"ip address add {lab.vip}/32 dev {interface} && sleep 3; ip address del {lab.vip}/32 dev {interface}")
+        standby.run(f"ip address add {lab.vip}/32 dev {interface} && sleep 6; ip address del {lab.vip}/32 dev {interface}")
 
     other = threading.Thread(target=second)
     other.start()

@@ -106,16 +106,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="sipha-health", description=__doc__)
     parser.add_argument("--config", default="/etc/sipha/agent.json")
     parser.add_argument("--only", default=CAN_SERVE, help="checks to run, of: " + ", ".join(CHECKS))
+    parser.add_argument("--wait", type=float, default=0.0, metavar="SECONDS", help="look again until all is well, for so long at most")
     arguments = parser.parse_args()
     settings = Settings.load(arguments.config)
-    bad = False
-    for name in arguments.only.split(","):
+    names = arguments.only.split(",")
+    for name in names:
         if name not in CHECKS:
             parser.error(f"unknown check {name!r}")
-        problem = CHECKS[name](settings)
+    end = time.monotonic() + arguments.wait
+    while True:
+        problems = {name: CHECKS[name](settings) for name in names}
+        if not any(problems.values()) or time.monotonic() >= end:
+            break
+        time.sleep(0.5)
+    for name, problem in problems.items():
         print(f"{name}: {problem or 'ok'}")
-        bad = bad or bool(problem)
-    sys.exit(1 if bad else 0)
+    sys.exit(1 if any(problems.values()) else 0)
 
 
 if __name__ == "__main__":
