@@ -104,7 +104,7 @@ def test_a_drill_fails_where_the_standby_listens_at_another_port(lab: Lab, tmp_p
     lab.settled()
     standby = lab.host(lab.standby())
     script = standby.check("readlink -f /etc/opensips/opensips.cfg").strip()
-    standby.check(f"cp -a {script} /root/script && sed -i 's/^socket=udp:{lab.vip}:5060/socket=udp:{lab.vip}:5070/' {script}")
+    standby.check(f"cp -a {script} /root/script && sed -i 's/udp:{lab.vip}:5060/udp:{lab.vip}:5070/' {script}")
     try:
         assert standby.check(f"grep -c '^socket=udp:{lab.vip}:5070' {script}").strip() == "1"
         standby.check("systemctl restart opensips")
