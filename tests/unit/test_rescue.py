@@ -15,7 +15,18 @@ from topology_inventories import base, judged, model, overlaid
 
 MEDIA = ("mediaproxy", "rtpengine", "none")
 # Everything that the switch brings along.
-WORDS = ("RESCUE", "rescue", "127.0.0.1:5066", "cachedb_local", "startup_route", "forward()", "gone_", "answers_from")
+WORDS = (
+    "RESCUE",
+    "rescue",
+    "127.0.0.1:5066",
+    "cachedb_local",
+    "startup_route",
+    "forward()",
+    "answers_from",
+    "gone_",
+    "node=i:",
+    "start=s:",
+)
 ONLY_RESCUE = re.compile("|".join(map(re.escape, (*WORDS, "\nonreply_route {"))))
 
 
