@@ -191,6 +191,23 @@ def test_no_200_while_the_database_is_away(lab: Lab, alice: Phone) -> None:
     assert lab.settled() == holder
 
 
+def test_without_its_vip_a_proxy_leaves_unanswered_what_it_can_not_do(lab: Lab) -> None:
+    """Not even a 100, so that the caller's next INVITE may reach the new holder; with the VIP it says 503."""
+    holder = lab.settled()
+    for name in lab.proxies:
+        lab.host(name).check("systemctl stop sipha-db.socket")
+    try:
+        lab.mi(holder, "shv_set", "away_main", "int", 1)  # as its agent does; the VIP is still here, so that the call arrives
+        silent = trunk_call(lab, "probe", "alice")
+    finally:
+        lab.mi(holder, "shv_set", "away_main", "int", 0)
+    refused_call = trunk_call(lab, "probe", "alice")
+    assert lab.holders() == [holder]
+    assert len(silent.trace.sent) > 3
+    assert [message.status for message in silent.trace.received] == []
+    assert [message.status for message in refused_call.trace.received] == [503]
+
+
 def test_no_200_while_the_database_is_frozen(lab: Lab, alice: Phone) -> None:
     for name in lab.databases:
         lab.host(name).check("systemctl kill --signal=STOP mariadb")
